@@ -1,0 +1,1 @@
+"""The system behind the mini-program: rules, use cases, storage, integrations."""

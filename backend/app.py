@@ -1,0 +1,62 @@
+"""The web application of one node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiohttp import web
+
+from backend import keys
+from backend.composition import Services, open_services
+from backend.rest import docs, health
+from backend.rest.context import PUBLIC_ORIGIN, TRUSTED_PROXIES
+from backend.rest.middleware import add_security_headers, observe
+from backend.rest.openapi import document
+from backend.rest.operations import Routes, mount
+from backend.version import VERSION
+from config.settings import Settings
+
+#: Every resource's routes, in the order of the documentation.
+ROUTES: list[Routes] = []
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document, from the handlers' signatures alone."""
+    return document(ROUTES, version=VERSION)
+
+
+def create_app(settings: Settings, services: Services | None = None) -> web.Application:
+    """The application for `settings`. With `services` given, their owner closes them."""
+    api = web.Application(client_max_size=settings.max_body)
+    mount(api, ROUTES)
+    docs.mount(api, openapi_document())
+
+    app = web.Application(middlewares=[observe], client_max_size=settings.max_body)
+    app[keys.RATE_PER_MINUTE] = settings.rate_per_minute
+    app[TRUSTED_PROXIES] = settings.trusted_proxies
+    app[PUBLIC_ORIGIN] = (settings.public_url or "").rstrip("/")
+    app.on_response_prepare.append(add_security_headers)
+    health.mount(app)
+
+    async def run_services(app: web.Application) -> AsyncIterator[None]:
+        if services is not None:
+            _provide(app, services)
+            yield
+            return
+        async with open_services(settings) as opened:
+            _provide(app, opened)
+            yield
+
+    app.cleanup_ctx.append(run_services)
+    app.add_subapp("/api", api)
+    return app
+
+
+def _provide(app: web.Application, services: Services) -> None:
+    """Put the services under their keys."""
+    app[keys.CLOCK] = services.clock
+    app[keys.DATABASE] = services.database
+    app[keys.REDIS] = services.redis
+    app[keys.RATE_LIMITER] = services.rate_limiter
+    app[keys.IDEMPOTENCY] = services.idempotency

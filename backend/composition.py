@@ -1,0 +1,85 @@
+"""The composition root: stores, integrations and services, built from the settings and handed to each other.
+
+`open_services` owns everything it opens; the web application, the worker and the commands share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from backend.integrations.clock import SystemClock, WarpedClock
+from backend.ports import Clock
+from backend.rest.ratelimit import RateLimiter
+from backend.storage import schema
+from backend.storage.database import Database
+from backend.storage.idempotency import IdempotencyStore
+from backend.storage.personal_data import PersonalDataCodec
+from config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a process of the product works with."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    redis: Redis
+    personal_data: PersonalDataCodec
+    idempotency: IdempotencyStore
+    rate_limiter: RateLimiter
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[Services]:
+    """Connect, bring the schema up to date, build the services; close everything at the end.
+
+    Raises `Unavailable` when the database does not answer.
+    """
+    if not settings.mongo_url or not settings.redis_url:
+        raise ValueError("mongo_url and redis_url must be known before services are opened")
+    async with AsyncExitStack() as stack:
+        clock: Clock = WarpedClock(settings.clock_file) if settings.clock_file else SystemClock()
+        database = Database.connect(settings.mongo_url, settings.mongo_database)
+        stack.callback(database.close)
+        await database.ping()
+        if upgrade:
+            await schema.upgrade(database)
+        redis = connect_redis(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        personal_data = PersonalDataCodec(_personal_data_key(settings))
+        yield Services(
+            settings=settings,
+            clock=clock,
+            database=database,
+            redis=redis,
+            personal_data=personal_data,
+            idempotency=IdempotencyStore(database, ttl=timedelta(seconds=settings.idempotency_ttl)),
+            rate_limiter=RateLimiter(settings.redis_url),
+        )
+
+
+def connect_redis(url: str) -> Redis:
+    """A client that gives up quickly: Redis only makes things fast, so nobody waits for it."""
+    return Redis.from_url(
+        url,
+        socket_timeout=1.0,
+        socket_connect_timeout=0.5,
+        retry=Retry(NoBackoff(), 1),
+        max_connections=200,
+        decode_responses=False,
+    )
+
+
+def _personal_data_key(settings: Settings) -> bytes:
+    if settings.personal_data_key is not None:
+        return settings.personal_data_key.get_secret_value().encode()
+    return hashlib.sha256(b"banshi:development-only").digest()

@@ -1,0 +1,1 @@
+"""The rules: pure functions and frozen dataclasses, no I/O, no clock, no framework."""

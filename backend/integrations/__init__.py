@@ -1,0 +1,1 @@
+"""Outside services and the clock."""

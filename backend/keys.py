@@ -1,0 +1,34 @@
+"""Typed keys by which the composition root hands services to handlers: `request.config_dict[keys.CASES]`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from backend.domain.access import Actor
+from backend.ports import Clock
+from backend.storage.database import Database
+from backend.storage.idempotency import IdempotencyStore
+
+
+class Authenticator(Protocol):
+    """Turns a token into an actor; raises `Unauthenticated`."""
+
+    async def authenticate(self, token: str) -> Actor: ...
+
+
+class Limiter(Protocol):
+    """Counts hits; raises `RateLimited`."""
+
+    async def hit(self, key: str, per_minute: int) -> None: ...
+
+
+CLOCK: web.AppKey[Clock] = web.AppKey("clock", Clock)
+DATABASE = web.AppKey("database", Database)
+SESSIONS: web.AppKey[Authenticator] = web.AppKey("sessions", Authenticator)
+RATE_LIMITER: web.AppKey[Limiter] = web.AppKey("rate_limiter", Limiter)
+RATE_PER_MINUTE = web.AppKey("rate_per_minute", int)
+IDEMPOTENCY = web.AppKey("idempotency", IdempotencyStore)
+REDIS = web.AppKey("redis", Redis)

@@ -1,0 +1,1 @@
+"""HTTP manners shared by all handlers: authentication, problem+json, typed operations, OpenAPI."""

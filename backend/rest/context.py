@@ -1,0 +1,34 @@
+"""What a request carries with it."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from aiohttp import web
+
+from backend.domain.access import Actor
+
+ACTOR = web.RequestKey("actor", Actor)
+REQUEST_ID = web.RequestKey("request_id", str)
+OPERATION = web.RequestKey("operation", str)
+#: A stable id derived from (actor, path, Idempotency-Key), for what the request creates; absent without a key.
+CREATION_ID = web.RequestKey("creation_id", str)
+
+TRUSTED_PROXIES = web.AppKey("trusted_proxies", int)
+PUBLIC_ORIGIN = web.AppKey("public_origin", str)
+
+
+def client_address(request: web.Request) -> str:
+    """The address a request came from, behind as many proxies as the settings trust."""
+    hops = request.config_dict.get(TRUSTED_PROXIES, 0)
+    forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    candidate = forwarded[-hops] if 0 < hops <= len(forwarded) else (request.remote or "")
+    try:
+        return str(ipaddress.ip_address(candidate))
+    except ValueError:
+        return request.remote or "unknown"
+
+
+def is_secure(request: web.Request) -> bool:
+    """Whether the client speaks https, directly or through the configured public address."""
+    return request.config_dict.get(PUBLIC_ORIGIN, "").startswith("https://") or request.secure

@@ -1,0 +1,100 @@
+"""Around every request: its id, its log line, its metrics, its errors, its security headers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client import Counter, Gauge, Histogram
+
+from backend.domain.errors import DomainError, Unavailable
+from backend.domain.ids import is_uuid, new_id
+from backend.rest.context import OPERATION, REQUEST_ID
+from backend.rest.problems import http_problem, problem_of, problem_response
+from backend.storage.failures import is_storage_failure
+
+log = structlog.get_logger()
+
+REQUESTS = Counter("banshi_http_requests_total", "HTTP requests", ["operation", "method", "status"])
+DURATION = Histogram(
+    "banshi_http_request_seconds",
+    "Time to answer an HTTP request",
+    ["operation"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+IN_FLIGHT = Gauge("banshi_http_requests_in_flight", "HTTP requests being answered")
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+async def add_security_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """On every response; a handler that needs another policy sets its own first."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Request id, log line and metrics. A client's own UUID in X-Request-ID is kept."""
+    sent = request.headers.get("X-Request-ID", "").lower()
+    request_id = sent if is_uuid(sent) else new_id()
+    request[REQUEST_ID] = request_id
+    started = time.perf_counter()
+    status = 500
+    IN_FLIGHT.inc()
+    try:
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = await _translated(request, handler, request_id)
+            status = response.status
+            if not response.prepared:
+                response.headers["X-Request-ID"] = request_id
+            return response
+    except asyncio.CancelledError:
+        status = 499  # the client went away
+        raise
+    finally:
+        IN_FLIGHT.dec()
+        took = time.perf_counter() - started
+        operation = request.get(OPERATION, "-")
+        REQUESTS.labels(operation, request.method, str(status)).inc()
+        DURATION.labels(operation).observe(took)
+        if operation != "-" or status >= 400:
+            # the route's pattern, never the path: a path may hold what belongs in no log
+            log.info(
+                "request",
+                request_id=request_id,
+                method=request.method,
+                operation=operation,
+                status=status,
+                ms=round(took * 1000, 1),
+            )
+
+
+async def _translated(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except DomainError as error:
+        return problem_response(problem_of(error, request_id))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return http_problem(error, request_id)
+    except (ConnectionResetError, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        if is_storage_failure(error):
+            log.warning("storage_unavailable", request_id=request_id, error=type(error).__name__)
+            unavailable = problem_of(Unavailable(), request_id)
+            return problem_response(unavailable.model_copy(update={"retry_after": 2}))
+        log.exception("unhandled_error", request_id=request_id)
+        return problem_response(problem_of(DomainError("系统出错了，我们已记录。请稍后再试。"), request_id))

@@ -1,0 +1,156 @@
+"""The connection to MongoDB, transactions, indexes.
+
+Writes are acknowledged by the majority and journaled: what was answered with success survives the loss of
+any one server. Reads come from the primary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC
+from typing import Any, TypeVar
+
+import pymongo
+import structlog
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import (
+    AsyncIOMotorClient,
+    AsyncIOMotorClientSession,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+)
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
+
+from backend.domain.errors import Unavailable
+
+log = structlog.get_logger()
+
+Document = dict[str, Any]
+T = TypeVar("T")
+Session = AsyncIOMotorClientSession
+Collection = AsyncIOMotorCollection[Document]
+
+#: (collection, keys, options): what a store module declares as its INDEXES.
+IndexDeclaration = tuple[str, list[tuple[str, int]], Mapping[str, Any]]
+
+_CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+_WRITE = WriteConcern(w="majority", j=True, wtimeout=10_000)
+
+
+class Database:
+    """A connected database. Own it with `Database.connect` and `close`."""
+
+    def __init__(self, client: AsyncIOMotorClient[Document], name: str) -> None:
+        self._client = client
+        self._name = name
+        self._db: AsyncIOMotorDatabase[Document] = client.get_database(
+            name,
+            codec_options=_CODEC,
+            write_concern=_WRITE,
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority"),
+        )
+
+    @classmethod
+    def connect(cls, url: str, name: str, *, timeout: float = 5.0) -> Database:
+        """A database at `url`. Nothing is sent before the first use; `timeout` bounds finding a server."""
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url,
+            serverSelectionTimeoutMS=int(timeout * 1000),
+            connectTimeoutMS=int(timeout * 1000),
+            retryWrites=True,
+            retryReads=True,
+            uuidRepresentation="standard",
+            maxPoolSize=100,
+            appname="banshi",
+        )
+        return cls(client, name)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def raw(self) -> AsyncIOMotorDatabase[Document]:
+        """The driver's database, for GridFS and change streams inside this package."""
+        return self._db
+
+    def __getitem__(self, collection: str) -> Collection:
+        return self._db[collection]
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when no primary answers."""
+        try:
+            await self._client.admin.command("ping")
+        except PyMongoError as error:
+            raise Unavailable("数据库暂时不可用，请稍后再试。") from error
+
+    async def server_version(self) -> str:
+        return str((await self._client.server_info())["version"])
+
+    async def drop(self) -> None:
+        """Delete the whole database. For tests."""
+        await self._client.drop_database(self._name)
+
+    def close(self) -> None:
+        self._client.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """One transaction: commits at the end, aborts on any exception.
+
+        A write conflict with another transaction surfaces as `EditConflict` from the stores' own
+        compare-and-set, or as a transient error here, which `retry_transient` repeats.
+        """
+        async with (
+            await self._client.start_session() as session,
+            session.start_transaction(
+                read_concern=ReadConcern("snapshot"), write_concern=_WRITE, max_commit_time_ms=10_000
+            ),
+        ):
+            yield session
+
+    async def ensure_indexes(self, declarations: Iterable[IndexDeclaration]) -> None:
+        """Create what is declared. Idempotent."""
+        for collection, keys, options in declarations:
+            await self._db[collection].create_index(keys, **options)
+
+    async def collections(self) -> set[str]:
+        return set(await self._db.list_collection_names())
+
+    async def ensure_collection(self, name: str) -> None:
+        """Create a collection ahead of its first use: transactions should not have to."""
+        try:
+            await self._db.create_collection(name)
+        except pymongo.errors.CollectionInvalid:
+            pass
+        except pymongo.errors.OperationFailure as error:
+            if error.code != 48:  # NamespaceExists, from two nodes starting at once
+                raise
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether running the same transaction again may succeed."""
+    return isinstance(error, PyMongoError) and (
+        error.has_error_label("TransientTransactionError") or error.has_error_label("UnknownTransactionCommitResult")
+    )
+
+
+async def retry_transient(operation: Callable[[], Awaitable[T]], *, attempts: int = 8) -> T:
+    """Run `operation()` (a coroutine function holding one whole transaction) until it is not transient.
+
+    The pause between attempts grows and is short: conflicts come from two people saving at once.
+    """
+    for attempt in range(attempts):
+        try:
+            return await operation()
+        except PyMongoError as error:
+            if not is_transient(error) or attempt == attempts - 1:
+                raise
+            await asyncio.sleep(0.005 * 2**attempt)
+    raise AssertionError("unreachable")

@@ -1,0 +1,109 @@
+"""The settings of one process: the only reader of the environment.
+
+Every name is read from the environment with the prefix `BANSHI_` (`BANSHI_PORT`), or from the file that
+`BANSHI_ENV_FILE` names; `MONGO_URL` and `REDIS_URL` are read without the prefix too. `config/example.env`
+lists them all. Nothing outside `run.py` and the composition roots imports this module.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults. Durations are seconds, sizes bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BANSHI_",
+        env_file=os.environ.get("BANSHI_ENV_FILE"),
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    mode: Literal["development", "test", "production"] = "development"
+    var: Path = Path("var")
+
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    public_url: str | None = None
+    """What citizens and clerks type; decides the Secure flag of cookies and the allowed Origin."""
+    trusted_proxies: int = Field(default=0, ge=0, le=5)
+    """How many proxies before us append to X-Forwarded-For."""
+
+    mongo_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("BANSHI_MONGO_URL", "MONGO_URL", "mongo_url")
+    )
+    mongo_database: str = "banshi"
+    redis_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("BANSHI_REDIS_URL", "REDIS_URL", "redis_url")
+    )
+    embedded_prefer: Literal["auto", "path", "wheel"] = "auto"
+
+    wechat_appid: str = "wxb0000000000000a1"
+    wechat_secret: SecretStr = SecretStr("development-only-secret")
+    wechat_base_url: str | None = None
+    """None: the stand-in that `run.py serve` starts (outside production), or Tencent's in production."""
+
+    personal_data_key: SecretStr | None = None
+    """Reserved for field encryption of personal data; production refuses a short one."""
+
+    access_token_ttl: int = Field(default=2 * 3600, ge=60)
+    refresh_token_ttl: int = Field(default=90 * 86400, ge=3600)
+    staff_session_ttl: int = Field(default=12 * 3600, ge=300)
+    idempotency_ttl: int = Field(default=24 * 3600, ge=60)
+
+    max_body: int = Field(default=256 * 1024, ge=1024)
+    max_photo: int = Field(default=12 * 1024 * 1024, ge=1024)
+    photo_workers: int = Field(default=1, ge=1, le=16)
+    rate_per_minute: int = Field(default=600, ge=1)
+    """Requests a minute for one session, or for one address without a session."""
+    login_rate_per_minute: int = Field(default=60, ge=1)
+    """Login attempts a minute from one address."""
+
+    district: Path | None = None
+    """Folder of the district to seed an empty database with; None is the sample district."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    shutdown_grace: float = Field(default=10.0, ge=0)
+
+    @field_validator("mongo_url", "redis_url", "wechat_base_url", "public_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> Self:
+        if self.mode != "production":
+            return self
+        problems = []
+        if not self.mongo_url or not self.redis_url:
+            problems.append("MONGO_URL and REDIS_URL must be set")
+        if len(self.wechat_secret.get_secret_value()) < 32:
+            problems.append("BANSHI_WECHAT_SECRET must be the real one (32 characters)")
+        if self.wechat_base_url and "127.0.0.1" in self.wechat_base_url:
+            problems.append("BANSHI_WECHAT_BASE_URL must not be a stand-in")
+        if not self.public_url or not self.public_url.startswith("https://"):
+            problems.append("BANSHI_PUBLIC_URL must be an https address")
+        if self.personal_data_key is None or len(self.personal_data_key.get_secret_value()) < 43:
+            problems.append("BANSHI_PERSONAL_DATA_KEY must hold 32 random bytes in base64")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def clock_file(self) -> Path | None:
+        """The file with the warped clock's offset; None where the clock cannot be warped."""
+        return None if self.mode == "production" else self.var / "clock-offset"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment; keyword arguments win. Raises pydantic's ValidationError."""
+    return Settings(**overrides)  # type: ignore[arg-type]
