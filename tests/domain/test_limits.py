@@ -82,9 +82,7 @@ def test_reads_what_people_write(text: str, amount: int, unit: LimitUnit, extend
 
 def test_a_bare_day_counts_as_the_caller_says() -> None:
     assert parse_limit("20日", plain_day=W).unit is W
-    assert parse_limit("15日（延长后不超过30日）", plain_day=W) == TimeLimit(
-        15, W, 30, "15日（延长后不超过30日）"
-    )
+    assert parse_limit("15日（延长后不超过30日）", plain_day=W) == TimeLimit(15, W, 30, "15日（延长后不超过30日）")
     assert parse_limit("20个自然日", plain_day=W).unit is N
 
 
