@@ -1,0 +1,282 @@
+"""The state of a consultation: a pure fold over its log, and the rules for what may happen next.
+
+A stored state is only a cache: state + later operations == the state fetched again. `epoch` changes when
+a database was restored from a backup: numbers of another epoch mean nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from backend.domain.consultation_content import Content, preview_of
+from backend.domain.consultation_operations import (
+    Assigned,
+    AssignmentCause,
+    Closed,
+    CloseReason,
+    Edit,
+    MatterRef,
+    Message,
+    Note,
+    Offered,
+    Opened,
+    Operation,
+    Party,
+    Payload,
+    Rated,
+    Recall,
+    Reopened,
+    Skip,
+    Transferred,
+    Visibility,
+    Waiting,
+)
+from backend.domain.errors import EditConflict, InvalidInput, InvalidTransition, NotFound
+from backend.domain.organisation import DutyTier
+
+RECALL_WITHIN = timedelta(minutes=2)  # as in WeChat, which is what citizens know
+EDIT_WITHIN = timedelta(minutes=5)
+REOPEN_WITHIN = timedelta(days=30)
+_RECALLED = "[已撤回]"
+
+
+class ConsultationClosed(InvalidTransition):
+    """Nothing more is said in a closed consultation: it is reopened, or another one is opened."""
+
+    code = "consultation-closed"
+    title = "咨询已结束"
+
+
+class TooLate(InvalidTransition):
+    """The time in which this could be done is over."""
+
+    code = "too-late"
+    title = "已超过时限"
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    OFFERED = "offered"
+    ACTIVE = "active"
+    WAITING_ANSWER = "waiting_answer"  # 留言
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The last message, for lists."""
+
+    seq: int
+    sender: Party
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Consultation:
+    """The state after `last_seq` operations. `version` is the number of the last operation that changed
+    more than the talk itself: who decides on a state says which version was seen."""
+
+    id: str
+    epoch: int
+    last_seq: int
+    version: int
+    citizen: Party
+    subject: str
+    state: State
+    opened_at: datetime
+    updated_at: datetime
+    matter: MatterRef | None = None
+    case_id: str | None = None
+    area_code: str | None = None
+    post_id: str | None = None
+    department_id: str | None = None
+    staff: Party | None = None  # assigned, or offered to while `state` is OFFERED
+    tier: DutyTier | None = None
+    cause: AssignmentCause | None = None
+    explanation: str = ""  # why it went where it is, for people
+    promised_at: datetime | None = None  # while an answer is owed
+    first_answered_at: datetime | None = None
+    closed_at: datetime | None = None
+    close_reason: CloseReason | None = None
+    score: int | None = None
+    last_message: Preview | None = None
+    past_staff_ids: frozenset[str] = field(default=frozenset())  # who may still read it
+
+
+class SequenceGap(ValueError):
+    """The operation is not the one that follows the state: fetch what lies between first."""
+
+
+def opened(operation: Operation) -> Consultation:
+    """The state after the first operation of a log."""
+    payload = operation.payload
+    if not isinstance(payload, Opened) or operation.seq != 1:
+        raise SequenceGap
+    return Consultation(
+        id=operation.consultation_id,
+        epoch=operation.epoch,
+        last_seq=1,
+        version=1,
+        citizen=payload.citizen,
+        subject=payload.subject,
+        state=State.QUEUED,
+        opened_at=operation.at,
+        updated_at=operation.at,
+        matter=payload.matter,
+        case_id=payload.case_id,
+        area_code=payload.area_code,
+    )
+
+
+def apply(state: Consultation | None, operation: Operation) -> Consultation:
+    """The state after one more operation; `None` is before the first.
+
+    Raises `SequenceGap` when `operation` is not the next one of the same epoch.
+    """
+    if state is None:
+        return opened(operation)
+    if operation.epoch != state.epoch or operation.seq != state.last_seq + 1:
+        raise SequenceGap
+    advanced = replace(state, last_seq=operation.seq)
+    if changes_state(operation.payload):
+        advanced = replace(advanced, version=operation.seq)
+    if operation.visibility is Visibility.STAFF or isinstance(operation.payload, Skip):
+        return advanced  # what citizens cannot see must not show in the state either
+    return _fold(replace(advanced, updated_at=operation.at), operation)
+
+
+def changes_state(payload: Payload) -> bool:
+    """Whether an operation changes more than the talk itself."""
+    return not isinstance(payload, Message | Edit | Recall | Note | Skip)
+
+
+def _fold(state: Consultation, operation: Operation) -> Consultation:
+    payload = operation.payload
+    match payload:
+        case Message():
+            return _message(state, operation, payload.content)
+        case Edit(target_seq=target, text=text):
+            return _repreview(state, target, preview_of(Content(text=text)))
+        case Recall(target_seq=target):
+            return _repreview(state, target, _RECALLED)
+        case Offered(staff=staff):
+            return replace(state, state=State.OFFERED, staff=staff)
+        case Assigned():
+            return replace(
+                state,
+                state=State.ACTIVE,
+                staff=payload.staff,
+                post_id=payload.post_id,
+                department_id=payload.department_id,
+                tier=payload.tier,
+                cause=payload.cause,
+                explanation=payload.explanation or state.explanation,
+                past_staff_ids=state.past_staff_ids | {payload.staff.id},
+            )
+        case Waiting():
+            return replace(
+                state,
+                state=State.WAITING_ANSWER,
+                staff=None,
+                tier=None,
+                cause=None,
+                post_id=payload.post_id,
+                department_id=payload.department_id,
+                promised_at=payload.promised_at,
+                explanation=payload.explanation,
+            )
+        case Transferred():
+            return replace(
+                state,
+                state=State.QUEUED,
+                staff=None,
+                tier=None,
+                cause=None,
+                post_id=payload.post_id,
+                department_id=payload.department_id,
+            )
+        case Closed(reason=reason):
+            return replace(state, state=State.CLOSED, closed_at=operation.at, close_reason=reason, promised_at=None)
+        case Reopened():
+            return replace(state, state=State.QUEUED, staff=None, closed_at=None, close_reason=None, score=None)
+        case Rated(score=score):
+            return replace(state, score=score)
+        case _:
+            raise SequenceGap  # a second `opened`
+
+
+def _message(state: Consultation, operation: Operation, content: Content) -> Consultation:
+    text = _RECALLED if operation.recalled_by else preview_of(content)
+    state = replace(state, last_message=Preview(operation.seq, operation.sender, text, operation.at))
+    if operation.sender.kind == "staff":
+        state = replace(state, promised_at=None, first_answered_at=state.first_answered_at or operation.at)
+    return state
+
+
+def _repreview(state: Consultation, target_seq: int, text: str) -> Consultation:
+    last = state.last_message
+    if last is None or last.seq != target_seq or last.text == _RECALLED:
+        return state
+    return replace(state, last_message=replace(last, text=text))
+
+
+def check_open(state: Consultation) -> None:
+    """Raises `ConsultationClosed` when nothing more can be said."""
+    if state.state is State.CLOSED:
+        raise ConsultationClosed("这次咨询已经结束，如仍有疑问请重新打开或发起新的咨询。")
+
+
+def check_version(state: Consultation, seen: int | None) -> None:
+    """Raises `EditConflict` when the state was decided on at another version than the present one."""
+    if seen is not None and seen != state.version:
+        raise EditConflict("咨询的状态刚刚变了，请按最新的状态再操作。", version=state.version)
+
+
+def check_edit(target: Operation | None, editor: Party, now: datetime) -> Operation:
+    """The message to be edited. Raises `NotFound` for what is not one's own message, `TooLate` after
+    `EDIT_WITHIN`, `InvalidInput` for one that was recalled."""
+    return _own_message(target, editor, now, EDIT_WITHIN, "修改")
+
+
+def check_recall(target: Operation | None, sender: Party, now: datetime) -> Operation:
+    """The message to be recalled, with the errors of `check_edit` and a limit of `RECALL_WITHIN`."""
+    return _own_message(target, sender, now, RECALL_WITHIN, "撤回")
+
+
+def _own_message(target: Operation | None, sender: Party, now: datetime, within: timedelta, verb: str) -> Operation:
+    own = target is not None and (target.sender.kind, target.sender.id) == (sender.kind, sender.id)
+    if target is None or not own or not isinstance(target.payload, Message):
+        raise NotFound(f"没有找到可以{verb}的消息。", field="target_seq")
+    if target.recalled_by is not None:
+        raise InvalidInput("这条消息已经撤回。", field="target_seq")
+    if now - target.at > within:
+        raise TooLate(f"消息发出超过 {within.seconds // 60} 分钟，不能再{verb}。", field="target_seq")
+    return target
+
+
+def check_edited_content(target: Operation, text: str) -> Content:
+    """The content a message has after its edit; only a message that had a text can be edited."""
+    if not isinstance(target.payload, Message) or not target.payload.content.text:
+        raise InvalidInput("只能修改文字消息。", field="target_seq")
+    return replace(target.payload.content, text=text)
+
+
+def check_reopen(state: Consultation, now: datetime) -> None:
+    """Raises `InvalidTransition` when it is not closed, `TooLate` after `REOPEN_WITHIN`."""
+    if state.state is not State.CLOSED or state.closed_at is None:
+        raise InvalidTransition("这次咨询还没有结束，可以直接留言。")
+    if now - state.closed_at > REOPEN_WITHIN:
+        raise TooLate("这次咨询结束已久，请发起新的咨询。")
+
+
+def check_rate(state: Consultation, score: int) -> None:
+    """Raises `InvalidTransition` before the end and for a second rating, `InvalidInput` for the score."""
+    if not 1 <= score <= 5:
+        raise InvalidInput("评分应在 1 到 5 之间。", field="score")
+    if state.state is not State.CLOSED:
+        raise InvalidTransition("咨询结束后才能评价。")
+    if state.score is not None:
+        raise InvalidTransition("您已经评价过这次咨询。")
