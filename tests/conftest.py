@@ -19,8 +19,13 @@ from backend.domain.ids import new_id
 from backend.embedded import EmbeddedMongo, EmbeddedRedis
 from backend.integrations.clock import WarpedClock
 from config.settings import Settings
+from tests.claims import ClaimsPlugin
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ClaimsPlugin(), "banshi-claims")
 
 
 @pytest.fixture(scope="session")
