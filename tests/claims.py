@@ -75,6 +75,7 @@ class ClaimsPlugin:
         ]
         if unproved:
             reporter = config.pluginmanager.get_plugin("terminalreporter")
+            assert reporter is not None
             for line in unproved:
                 reporter.write_line(f"UNPROVED: {line}", red=True)
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
