@@ -77,9 +77,7 @@ def test_a_date_in_an_unpublished_year_says_so() -> None:
     assert "尚未公布" in deadline.derivation[-1]
 
 
-moments = st.datetimes(datetime(2015, 1, 1), datetime(2028, 12, 31)).map(
-    lambda naive: naive.replace(tzinfo=SHANGHAI)
-)
+moments = st.datetimes(datetime(2015, 1, 1), datetime(2028, 12, 31)).map(lambda naive: naive.replace(tzinfo=SHANGHAI))
 limits = st.builds(TimeLimit, st.integers(1, 90), st.sampled_from(LimitUnit))
 
 
