@@ -48,13 +48,7 @@ def main(memory_bytes: int, cpu_seconds: int) -> None:
         try:
             photo = normalise_file(Path(json.loads(line)["path"]))
         except DomainError as error:
-            cause = type(error.__cause__).__name__ if error.__cause__ else None
-            head: dict[str, object] = {
-                "error": error.code,
-                "detail": error.detail,
-                "extra": error.extra,
-                "cause": cause,
-            }
+            head: dict[str, object] = {"error": error.code, "detail": error.detail, "extra": error.extra}
             _frame(replies, head)
         else:
             head = {

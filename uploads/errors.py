@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backend.domain.errors import DomainError, InvalidInput, TooLarge, UnsupportedMedia
+from backend.domain.errors import DomainError, InvalidInput, TooLarge, Unavailable, UnsupportedMedia
 
 
 class NotAPhoto(UnsupportedMedia):
@@ -40,6 +40,16 @@ class PhotoTooLarge(TooLarge):
 
     code = "photo-too-large"
     title = "照片过大"
+
+
+class PhotosBusy(Unavailable):
+    """No process is free to decode; `retry_after` seconds say when to come back."""
+
+    title = "正在处理的照片较多"
+
+    def __init__(self, detail: str = "正在处理的照片较多，请稍后再试。", *, retry_after: int = 2) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 #: Code → class, for carrying an error out of the decoding process.

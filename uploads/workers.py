@@ -19,16 +19,15 @@ from typing import Any, Final, Self
 
 import structlog
 
-from backend.domain.errors import DomainError, Unavailable
+from backend.domain.errors import DomainError
 from backend.domain.materials import NormalisedPhoto
-from uploads.errors import BY_CODE, DamagedPhoto, UnreasonablePhoto
+from uploads.errors import BY_CODE, DamagedPhoto, PhotosBusy, UnreasonablePhoto
 
 log = structlog.get_logger()
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _MAX_HEAD: Final = 64 * 1024
 _MAX_BODY: Final = 32 * 1024 * 1024
-_RETRY_AFTER: Final = 2
 _START_SECONDS: Final = 30
 
 
@@ -92,7 +91,7 @@ class PhotoWorkers:
         return len(self._busy)
 
     async def start(self) -> None:
-        """Start the process that is kept warm. Raises `Unavailable` when it cannot run."""
+        """Start the process that is kept warm. Raises `PhotosBusy` when it cannot run."""
         self._idle.append(await self._spawn())
 
     async def stop(self) -> None:
@@ -112,7 +111,7 @@ class PhotoWorkers:
         """Make the photograph at `path` a page (`uploads.normalise` says what that is).
 
         Raises what `normalise_file` raises; `UnreasonablePhoto` when it takes too long, `DamagedPhoto` when
-        it ends the process, and `Unavailable` (with `retry_after` seconds) when no process is free in time.
+        it ends the process, and `PhotosBusy` (with `retry_after` seconds) when no process is free in time.
         """
         process = await self._take()
         self._busy.add(process)
@@ -138,7 +137,7 @@ class PhotoWorkers:
 
     async def _take(self) -> _Process:
         if self._closed or self._waiting >= self._limits.max_waiting:
-            raise _no_process()
+            raise PhotosBusy()
         self._waiting += 1
         acquired = False
         try:
@@ -146,7 +145,7 @@ class PhotoWorkers:
                 await self._free.acquire()
                 acquired = True
                 if self._closed:
-                    raise _no_process()
+                    raise PhotosBusy()
                 while self._idle:
                     process = self._idle.pop()
                     if process.alive:
@@ -156,7 +155,7 @@ class PhotoWorkers:
         except TimeoutError as error:
             if acquired:
                 self._free.release()
-            raise _no_process() from error
+            raise PhotosBusy() from error
         except BaseException:
             if acquired:
                 self._free.release()
@@ -181,7 +180,7 @@ class PhotoWorkers:
             await process.kill()
             if not self._closed:
                 self._idle.append(await self._spawn())
-        except Unavailable:
+        except PhotosBusy:
             log.exception("photo_worker_not_started")  # the next photograph tries again
         finally:
             self._free.release()
@@ -223,7 +222,7 @@ class _Process:
 
     @classmethod
     async def start(cls, limits: WorkerLimits) -> Self:
-        """Start a process and wait until it is ready. Raises `Unavailable` when it ends instead."""
+        """Start a process and wait until it is ready. Raises `PhotosBusy` when it ends instead."""
         try:
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -238,14 +237,14 @@ class _Process:
                 limit=1024 * 1024,
             )
         except OSError as error:
-            raise _no_process() from error
+            raise PhotosBusy() from error
         process = cls(child)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await process._read_frame()
         except (_Gone, TimeoutError) as error:
             await process.kill()
-            raise _no_process() from error
+            raise PhotosBusy() from error
         except BaseException:
             await process.kill()
             raise
@@ -262,7 +261,7 @@ class _Process:
     async def normalise(self, path: Path) -> NormalisedPhoto:
         self.photos += 1
         try:
-            self._requests.write(json.dumps({"path": str(path.absolute())}).encode() + b"\n")
+            self._requests.write(_request(path))
             await self._requests.drain()
         except (ConnectionError, RuntimeError) as error:
             raise _Gone("pipe closed") from error
@@ -319,5 +318,5 @@ class _Process:
             raise _Gone("stream ended") from error
 
 
-def _no_process() -> Unavailable:
-    return Unavailable("正在处理的照片较多，请稍后再试。", retry_after=_RETRY_AFTER)
+def _request(path: Path) -> bytes:
+    return json.dumps({"path": str(path.absolute())}).encode() + b"\n"  # its working directory is another

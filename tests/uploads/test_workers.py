@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from backend.domain.errors import Unavailable
 from tests.uploads.samples import encoded, endless_jpeg, photo, scene
-from uploads.errors import DamagedPhoto, NotAPhoto, UnreasonablePhoto
+from uploads.errors import DamagedPhoto, NotAPhoto, PhotosBusy, UnreasonablePhoto
 from uploads.workers import PhotoWorkers, WorkerLimits
 
 ROOT = Path(__file__).parents[2]
@@ -122,10 +121,10 @@ async def test_a_full_queue_says_when_to_come_back(good: Path, endless: Path) ->
         waiting = [asyncio.create_task(workers.normalise(good)) for _ in range(2)]
         await until(lambda: workers.waiting == 2)
 
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(PhotosBusy) as refusal:
             await workers.normalise(good)
 
-        assert refusal.value.extra["retry_after"] == 2
+        assert refusal.value.retry_after == 2
         assert [(await task).width for task in waiting] == [640, 640]
         with pytest.raises(UnreasonablePhoto):
             await hanging
@@ -137,7 +136,7 @@ async def test_waiting_for_a_process_has_an_end(good: Path, endless: Path) -> No
         hanging = asyncio.create_task(workers.normalise(endless))
         await until(lambda: workers.busy == 1)
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(PhotosBusy):
             await workers.normalise(good)
         with pytest.raises(UnreasonablePhoto):
             await hanging
@@ -220,7 +219,7 @@ async def test_stopping_finishes_what_is_being_decoded_and_leaves_no_process(goo
 
     assert (await decoding).width == 640
     assert not living(pids)
-    with pytest.raises(Unavailable):
+    with pytest.raises(PhotosBusy):
         await workers.normalise(good)
 
 
