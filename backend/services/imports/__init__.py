@@ -1,0 +1,1 @@
+"""Catalogues of other systems: reading their files, mapping their fields, publishing what changed."""
