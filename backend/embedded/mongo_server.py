@@ -5,21 +5,17 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from typing import TYPE_CHECKING
 
 from backend.embedded import ports
 from backend.embedded.binaries import MONGOD, Prefer
-from backend.embedded.errors import EmbeddedError
 from backend.embedded.ports import LOOPBACK
 from backend.embedded.process import ServerProcess
 
-REPLICA_SET = "rs0"
+if TYPE_CHECKING:
+    from backend.embedded.replica_set import Member
 
-_NOT_YET_INITIALIZED = 94
-_INVALID_REPLICA_SET_CONFIG = 93
+REPLICA_SET = "rs0"
 
 
 class EmbeddedMongo(ServerProcess):
@@ -88,20 +84,21 @@ class EmbeddedMongo(ServerProcess):
             ),
         )
         self._wait_for(self._listens, "listen")
-        with self._client() as client:
-            self._wait_for(lambda: self._serves_this_folder(client), "answer")
-            client["local"]["system.replset"].update_one(
-                {"_id": REPLICA_SET}, {"$set": {"members.0.host": self._address}}
-            )
+        with self._member() as member:
+            self._wait_for(member.is_ours, "answer")
+            member.move_offline()
         self._end_child(self.stop_seconds)
 
     def _wait_until_ready(self) -> None:
-        self._wait_for(self._listens, "listen")
-        with self._client() as client:
-            self._wait_for(lambda: self._primary(client), "become a primary")
+        with self._member() as member:
+            self._wait_for(self._listens, "listen")
+            self._wait_for(member.is_primary, "become a primary")
 
-    def _client(self) -> MongoClient[dict[str, Any]]:
-        return MongoClient(self._address, directConnection=True, serverSelectionTimeoutMS=2_000)
+    def _member(self) -> Member:
+        # Imported here because the driver takes as long to import as mongod takes to start.
+        from backend.embedded.replica_set import Member
+
+        return Member(self._address, self.pid)
 
     def _listens(self) -> bool:
         try:
@@ -109,40 +106,3 @@ class EmbeddedMongo(ServerProcess):
         except OSError:
             return False
         return True
-
-    def _primary(self, client: MongoClient[dict[str, Any]]) -> bool:
-        try:
-            hello = client.admin.command("hello")
-            if hello.get("isWritablePrimary"):
-                return self._serves_this_folder(client)
-            if not hello.get("setName"):
-                self._configure(client)
-        except OperationFailure as error:
-            raise EmbeddedError(f"mongod refused its replica set ({error.code}): see {self.log_file}") from error
-        except PyMongoError:
-            pass  # it is still starting, or has just ended; _wait_for knows which
-        return False
-
-    def _serves_this_folder(self, client: MongoClient[dict[str, Any]]) -> bool:
-        """Make sure that it is our child that answers, not another mongod on the same port."""
-        status = client.admin.command("serverStatus", repl=0, metrics=0, wiredTiger=0)
-        return status.get("pid") == self.pid
-
-    def _configure(self, client: MongoClient[dict[str, Any]]) -> None:
-        """Make the set at the first start; move it when its port had to change."""
-        kept = client["local"]["system.replset"].find_one({})
-        member = {"_id": 0, "host": self._address}
-        if kept is None:
-            self._tolerant(client, {"replSetInitiate": {"_id": REPLICA_SET, "members": [member]}})
-        elif kept["members"][0]["host"] != self._address:
-            moved = {**kept, "version": kept["version"] + 1, "members": [member]}
-            self._tolerant(client, {"replSetReconfig": moved, "force": True})
-
-    @staticmethod
-    def _tolerant(client: MongoClient[dict[str, Any]], command: dict[str, Any]) -> None:
-        try:
-            client.admin.command(command)
-        except OperationFailure as error:
-            # The set is just reading its stored configuration: the next round asks again.
-            if error.code not in (_NOT_YET_INITIALIZED, _INVALID_REPLICA_SET_CONFIG):
-                raise

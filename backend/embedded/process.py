@@ -67,6 +67,8 @@ class ServerProcess:
         self.folder = Path(folder).absolute()
         self.log_file = self.folder / f"{self.program.name}.log"
         self.port = 0
+        self.cancelled: Callable[[], bool] = lambda: False
+        """Asked while starting: True ends the start with an `EmbeddedError`."""
         self._prefer = prefer
         self._start_seconds = start_seconds
         self._child: subprocess.Popen[bytes] | None = None
@@ -140,6 +142,8 @@ class ServerProcess:
         while not condition():
             if self._child is None or self._child.poll() is not None:
                 raise self._died()
+            if self.cancelled():
+                raise EmbeddedError(f"the start of {self.program.name} was interrupted")
             if time.monotonic() > self._deadline:
                 raise EmbeddedError(
                     f"{self.program.name} did not {what} within {self._start_seconds:.0f} s: see {self.log_file}"

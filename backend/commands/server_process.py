@@ -1,0 +1,70 @@
+"""One server process of `run.py serve`: `python -m backend.commands.server_process NAME FD`.
+
+FD is the listening socket that the supervisor holds; several of these share it, and connections wait in
+it while one of them is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from backend.app import create_app
+from backend.commands import orders
+from backend.commands.environment import read_settings
+from backend.commands.errors import CommandError
+from backend.commands.logs import configure_logging
+from backend.commands.terminal import complain
+from backend.domain.errors import DomainError
+from backend.rest.health import DRAINING
+from config.settings import Settings
+
+log = structlog.get_logger()
+
+
+def main() -> int:
+    """Serve until SIGTERM."""
+    orders.receive()
+    try:
+        settings = read_settings()
+        name, descriptor = sys.argv[1:]
+        configure_logging(settings, process=name)
+        listener = socket.socket(fileno=int(descriptor))
+        uvloop.run(_serve(settings, listener))
+    except (CommandError, DomainError) as error:
+        complain(f"server: {error}")
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    app = create_app(settings)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=settings.shutdown_grace)
+    await runner.setup()
+    try:
+        # What the imports left behind lives as long as we do: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        await web.SockSite(runner, listener, backlog=1024).start()
+        log.info("serving")
+        await stop.wait()
+        log.info("draining")
+        app[DRAINING].set()
+    finally:
+        # Stops accepting, finishes what was begun, then closes the services.
+        await runner.cleanup()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
