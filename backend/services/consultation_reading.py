@@ -1,0 +1,113 @@
+"""Reading consultations: states, the log from a cursor on, receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from backend.domain.access import Actor, Permission, Role, allows, require
+from backend.domain.consultation_operations import Operation, Party, view_for
+from backend.domain.consultations import Consultation, State
+from backend.domain.errors import NotFound
+from backend.services.consultation_base import ConsultationBase, audience_of, may_read, party_of
+
+MAX_OPS = 200
+OPEN_STATES = (State.ACTIVE, State.OFFERED, State.QUEUED, State.WAITING_ANSWER)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Up to which number somebody was sent and has read."""
+
+    reader: Party
+    delivered: int
+    read: int
+
+
+class ConsultationReading(ConsultationBase):
+    async def get(self, actor: Actor, consultation_id: str) -> Consultation:
+        """The present state. Raises `NotFound` for someone else's as for none."""
+        require(actor, Permission.READ_CONSULTATION)
+        state = await self._store.state(consultation_id)
+        if state is None or not may_read(actor, state):
+            raise NotFound
+        return state
+
+    async def operations(
+        self, actor: Actor, consultation_id: str, *, after: int, limit: int = MAX_OPS
+    ) -> tuple[list[Operation], Consultation]:
+        """What follows number `after`, as this reader may see it, and the state it belongs to."""
+        state = await self.get(actor, consultation_id)
+        found = await self._store.read(consultation_id, after, min(limit, MAX_OPS))
+        return [view_for(o, audience_of(actor)) for o in found], state
+
+    async def mine(self, actor: Actor, *, limit: int, before: tuple[datetime, str] | None = None) -> list[Consultation]:
+        """A citizen's consultations, newest first."""
+        require(actor, Permission.ASK)
+        return await self._store.of_citizen(actor.id, limit=limit, before=before)
+
+    async def desk(
+        self,
+        actor: Actor,
+        *,
+        states: Sequence[State] = OPEN_STATES,
+        limit: int,
+        before: tuple[datetime, str] | None = None,
+    ) -> list[Consultation]:
+        """What lies on a clerk's desk: assigned to them, of their posts, of the department they lead."""
+        require(actor, Permission.ANSWER)
+        return await self._store.of_desk(
+            staff_id=actor.id,
+            post_ids=actor.post_ids,
+            department_id=actor.department_id if Role.LEAD in actor.roles else None,
+            everything=Role.TRIAGE in actor.roles,
+            states=states,
+            limit=limit,
+            before=before,
+        )
+
+    async def open_for(self, actor: Actor, limit: int = 100) -> list[Consultation]:
+        """What somebody who connects has under way, newest first."""
+        if allows(actor, Permission.ASK):
+            found = await self._store.of_citizen(actor.id, limit=limit)
+            return [state for state in found if state.state is not State.CLOSED]
+        if allows(actor, Permission.ANSWER):
+            return await self.desk(actor, limit=limit)
+        return []
+
+    # --- receipts --------------------------------------------------------------------------------
+
+    async def receive(self, actor: Actor, consultation_id: str, *, delivered: int, read: int) -> Receipt:
+        """Move one's own watermarks forward, never back, and tell the other side."""
+        state = await self.get(actor, consultation_id)
+        reader = party_of(actor)
+        got, seen = await self._store.receipt(
+            consultation_id, reader, min(delivered, state.last_seq), min(read, state.last_seq)
+        )
+        self._log.announce_receipt(consultation_id, reader, got, seen)
+        return Receipt(reader, got, seen)
+
+    async def receipts(self, actor: Actor, consultation_id: str) -> list[Receipt]:
+        """Every reader's watermarks."""
+        await self.get(actor, consultation_id)
+        return [Receipt(*row) for row in await self._store.receipts(consultation_id)]
+
+    # --- for delivery: no actor, what is read is filtered for each reader by `view_for` and `may_read` --
+
+    async def log_after(self, consultation_id: str, after: int) -> list[Operation]:
+        """The log itself from a cursor on, for pushing to those whose right was checked."""
+        return await self._store.read(consultation_id, after, MAX_OPS)
+
+    async def state_of(self, consultation_id: str) -> Consultation | None:
+        """The state itself, for checking a reader's right."""
+        return await self._store.state(consultation_id)
+
+    async def ahead(self, cursors: Mapping[str, int]) -> dict[str, int]:
+        """Which consultations have more than these numbers, and up to where."""
+        return await self._store.ahead(cursors)
+
+    async def belonging_to(self, citizen_ids: set[str], staff_ids: set[str]) -> list[Consultation]:
+        """Open consultations of these people that changed within the last minute."""
+        since = self._clock.now() - timedelta(minutes=1)
+        return await self._store.belonging_to(citizen_ids, staff_ids, since)

@@ -1,0 +1,191 @@
+"""Consultations (咨询): asking and talking; handling and reading stand beside and are part of the service.
+
+Who may do what is decided in these modules, for sockets and HTTP alike. Every change is an operation in
+the log; what is returned has been committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from backend.domain.access import Actor, Permission, require
+from backend.domain.consultation_content import MAX_SUBJECT, Content, checked_content, checked_text
+from backend.domain.consultation_content import fingerprint as fingerprint_of
+from backend.domain.consultation_operations import (
+    AssignmentCause,
+    Edit,
+    MatterRef,
+    Message,
+    Note,
+    Opened,
+    Recall,
+    Visibility,
+)
+from backend.domain.consultations import (
+    Consultation,
+    State,
+    check_edit,
+    check_edited_content,
+    check_open,
+    check_recall,
+)
+from backend.domain.errors import InvalidInput
+from backend.domain.ids import derived_id, new_id
+from backend.services.consultation_base import (
+    AnsweredByOther,
+    check_cid,
+    content_fingerprint,
+    party_of,
+    taken,
+    target_of,
+)
+from backend.services.consultation_handling import ConsultationHandling
+from backend.services.consultation_log import Committed, Draft, Request, same_or_conflict
+from backend.services.consultation_reading import ConsultationReading
+from backend.storage.consultations import ClientIdTaken
+
+
+class ConsultationService(ConsultationHandling, ConsultationReading):
+    """All use cases of consultations."""
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    async def open(
+        self,
+        actor: Actor,
+        *,
+        cid: str,
+        subject: str,
+        matter_id: str | None = None,
+        case_id: str | None = None,
+        area_code: str | None = None,
+        content: Content | None = None,
+    ) -> Committed:
+        """Open a consultation on a matter (or none), with its first message if there is one, and route it.
+
+        The first message's own client id is derived: `derived_id("first-message", cid)`.
+        """
+        require(actor, Permission.ASK)
+        check_cid(cid)
+        checked_text(subject, field="subject", limit=MAX_SUBJECT)
+        if content is not None:
+            checked_content(content)
+        request = Request(
+            party_of(actor),
+            cid,
+            content_fingerprint(
+                "open",
+                content,
+                subject=subject,
+                matter_id=matter_id,
+                case_id=case_id,
+                area_code=area_code,
+            ),
+        )
+        if before := await self._opened_before(actor, request):
+            return before
+        matter = await self._directory.matter(matter_id) if matter_id else None
+        if case_id is not None:
+            await self._check_case(actor, case_id)
+        area = area_code or (matter.area_code if matter else None)
+        pinned = MatterRef(matter.id, matter.version, matter.guide.name) if matter else None
+        first: list[Draft] = [Draft(Opened(request.sender, subject, pinned, case_id, area))]
+        consultation_id = new_id()
+        operations, state = self._log.number(None, first, request, consultation_id)
+        if content is not None:
+            said = replace(
+                request, cid=derived_id("first-message", cid), fingerprint=content_fingerprint("message", content)
+            )
+            content = await self._resolved(actor, content)
+            more, state = self._log.number(state, [Draft(Message(content))], said)
+            operations += more
+        situation = await self._directory.responsible(matter, area)
+        where = await self._routed(situation, AssignmentCause.ROUTED)
+        last, state = self._log.number(state, [Draft(where, own=False)], request)
+        operations += last
+        try:
+            await self._store.open(state, operations, cid)
+        except ClientIdTaken:
+            if before := await self._opened_before(actor, request):
+                return before
+            raise
+        self._log.announce(state, operations)
+        return Committed(state, operations[0], operations)
+
+    async def _opened_before(self, actor: Actor, request: Request) -> Committed | None:
+        known = await self._store.opened_with(actor.id, request.cid)
+        if known is None:
+            return None
+        state, first = await self._store.state(known), await self._store.operation(known, 1)
+        if state is None or first is None:
+            return None
+        same_or_conflict(first, request)
+        return Committed(state, first, (first,), dup=True)
+
+    # --- talking ---------------------------------------------------------------------------------
+
+    async def send(self, actor: Actor, consultation_id: str, *, cid: str, content: Content) -> Committed:
+        """Say something. A clerk who speaks into a waiting consultation takes it by that."""
+        check_cid(cid)
+        checked_content(content)
+        request = Request(party_of(actor), cid, content_fingerprint("message", content))
+
+        async def rule(state: Consultation) -> list[Draft]:
+            require(actor, Permission.SPEAK, target_of(state))
+            check_open(state)
+            if content.reply_to is not None and content.reply_to > state.last_seq:
+                raise InvalidInput("引用的消息不存在。", field="body.reply_to")
+            message = Draft(Message(await self._resolved(actor, content)))
+            return [*self._taken_by(actor, state), message]
+
+        return await self._log.commit(consultation_id, request, rule)
+
+    def _taken_by(self, actor: Actor, state: Consultation) -> list[Draft]:
+        if actor.kind != "staff":
+            return []
+        if state.state is State.ACTIVE:
+            if state.staff is not None and state.staff.id != actor.id:
+                raise AnsweredByOther(f"这次咨询正由{state.staff.name or '同事'}答复，接手后才能发言。")
+            return []
+        return [Draft(taken(actor, state), own=False)]
+
+    async def edit(self, actor: Actor, consultation_id: str, *, cid: str, target_seq: int, text: str) -> Committed:
+        """Change the text of one's own message, shown as edited."""
+        check_cid(cid)
+        checked_text(text, field="text")
+        request = Request(party_of(actor), cid, fingerprint_of("edit", target_seq=target_seq, text=text))
+
+        async def rule(state: Consultation) -> list[Draft]:
+            require(actor, Permission.SPEAK, target_of(state))
+            check_open(state)
+            target = await self._store.operation(consultation_id, target_seq)
+            check_edited_content(check_edit(target, request.sender, self._clock.now()), text)
+            return [Draft(Edit(target_seq, text))]
+
+        return await self._log.commit(consultation_id, request, rule)
+
+    async def recall(self, actor: Actor, consultation_id: str, *, cid: str, target_seq: int) -> Committed:
+        """Take back one's own message: empty for every reader from then on."""
+        check_cid(cid)
+        request = Request(party_of(actor), cid, fingerprint_of("recall", target_seq=target_seq))
+
+        async def rule(state: Consultation) -> list[Draft]:
+            require(actor, Permission.SPEAK, target_of(state))
+            check_open(state)
+            target = await self._store.operation(consultation_id, target_seq)
+            check_recall(target, request.sender, self._clock.now())
+            return [Draft(Recall(target_seq))]
+
+        return await self._log.commit(consultation_id, request, rule)
+
+    async def note(self, actor: Actor, consultation_id: str, *, cid: str, text: str) -> Committed:
+        """Write what only staff see."""
+        check_cid(cid)
+        checked_text(text, field="text")
+        request = Request(party_of(actor), cid, fingerprint_of("note", text=text))
+
+        async def rule(state: Consultation) -> list[Draft]:
+            require(actor, Permission.NOTE, target_of(state))
+            return [Draft(Note(text), visibility=Visibility.STAFF)]
+
+        return await self._log.commit(consultation_id, request, rule)

@@ -1,0 +1,66 @@
+"""Who is responsible: matter, area and reception mode → rule → post → people."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from backend.domain.errors import NotFound
+from backend.domain.matters import Matter
+from backend.domain.organisation import Department, DepartmentKind, Post, candidates, most_specific
+from backend.domain.routing import Situation
+from backend.storage.accounts import StaffStore
+from backend.storage.organisation import OrganisationStore
+
+FindMatter = Callable[[str], Awaitable[Matter]]
+
+
+class DirectoryService:
+    """Looks up what the router decides on. `find_matter` raises `NotFound`."""
+
+    def __init__(self, *, organisation: OrganisationStore, staff: StaffStore, find_matter: FindMatter) -> None:
+        self._organisation = organisation
+        self._staff = staff
+        self._find_matter = find_matter
+
+    async def matter(self, matter_id: str) -> Matter:
+        """The matter as it is in force. Raises `NotFound`."""
+        return await self._find_matter(matter_id)
+
+    async def responsible(self, matter: Matter | None, area_code: str | None) -> Situation:
+        """The post and department that answer for a matter; for None, triage alone."""
+        if matter is None:
+            return await self._situation(None, None)
+        rule = most_specific(
+            await self._organisation.rules_for(matter.id, matter.department_id),
+            matter_id=matter.id,
+            department_id=matter.department_id,
+            area_code=area_code,
+            reception_mode=matter.guide.reception_mode,
+        )
+        post = await self._organisation.post(rule.post_id) if rule else None
+        department_id = rule.department_id if rule else matter.department_id
+        return await self._situation(
+            post, await self._organisation.department(post.department_id if post else department_id)
+        )
+
+    async def situation(self, post_id: str | None, department_id: str | None) -> Situation:
+        """The same for a post or a department that is known. Raises `NotFound` for a post that is not there."""
+        post = await self._organisation.post(post_id) if post_id else None
+        if post_id and post is None:
+            raise NotFound("没有这个岗位。", field="post_id")
+        known = post.department_id if post else department_id
+        return await self._situation(post, await self._organisation.department(known) if known else None)
+
+    async def _situation(self, post: Post | None, department: Department | None) -> Situation:
+        halls = await self._organisation.departments.find({"kind": DepartmentKind.HALL.value})
+        halls.sort(key=lambda hall: hall.id)
+        triage = tuple(dict.fromkeys(staff_id for hall in halls for staff_id in hall.duty_lead_ids))
+        asked = [c.staff_id for c in candidates(post, department, triage)]
+        people = await self._staff.many(asked)
+        return Situation(
+            post=post,
+            department=department,
+            triage=triage,
+            triage_department=halls[0] if halls else None,
+            names={staff_id: person.name for staff_id, person in people.items()},
+        )

@@ -1,0 +1,344 @@
+"""Consultations and their operation log in MongoDB.
+
+`consultation_ops` is the truth: unique (consultation, seq) makes the order, unique (consultation, sender,
+cid) makes retries the same operation, the insert is the commit. `consultations` holds the folded state as a
+cache for lists; whatever a crash left behind there is folded again when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from backend.domain.consultation_operations import (
+    PAYLOADS,
+    Edit,
+    Message,
+    Operation,
+    OperationKind,
+    Party,
+    Recall,
+    Visibility,
+)
+from backend.domain.consultations import Consultation, State, apply
+from backend.domain.errors import Unavailable
+from backend.storage.database import Database, Document, IndexDeclaration, Session, retry_transient
+from backend.storage.documents import from_document, to_document, to_value
+from backend.storage.operation_log import (
+    CID_INDEX,
+    SEQ_INDEX,
+    ClientIdTaken,
+    GroupCommit,
+    NumberTaken,
+    meaning_of_duplicate,
+)
+
+__all__ = ["INDEXES", "ClientIdTaken", "ConsultationStore", "NumberTaken"]
+
+STATES = "consultations"
+OPS = "consultation_ops"
+RECEIPTS = "consultation_receipts"
+
+INDEXES: list[IndexDeclaration] = [
+    (OPS, [("consultation_id", 1), ("seq", 1)], {"unique": True, "name": SEQ_INDEX}),
+    (
+        OPS,
+        [("consultation_id", 1), ("sender.kind", 1), ("sender.id", 1), ("cid", 1)],
+        {"unique": True, "name": CID_INDEX},
+    ),
+    (OPS, [("relayed", 1), ("_id", 1)], {"partialFilterExpression": {"relayed": False}, "name": "unrelayed"}),
+    (STATES, [("citizen.id", 1), ("open_cid", 1)], {"unique": True, "name": "citizen_open_cid"}),
+    (STATES, [("citizen.id", 1), ("updated_at", -1), ("_id", -1)], {"name": "citizen_recent"}),
+    (STATES, [("staff.id", 1), ("state", 1), ("updated_at", -1)], {"name": "staff_state"}),
+    (STATES, [("post_id", 1), ("state", 1), ("updated_at", -1)], {"name": "post_state"}),
+    (STATES, [("department_id", 1), ("state", 1), ("updated_at", -1)], {"name": "department_state"}),
+    (STATES, [("state", 1), ("updated_at", -1)], {"name": "state_recent"}),
+    (RECEIPTS, [("consultation_id", 1)], {"name": "consultation"}),
+]
+
+_payload_adapters: dict[OperationKind, TypeAdapter[Any]] = {kind: TypeAdapter(cls) for kind, cls in PAYLOADS.items()}
+_party = TypeAdapter(Party)
+
+
+def operation_to_document(operation: Operation) -> Document:
+    """An operation as it is stored. What staff say to a citizen is still to be relayed."""
+    document = to_document(operation)
+    document["kind"] = operation.kind.value
+    told = operation.sender.kind == "staff" and operation.visibility is Visibility.ALL
+    if told and isinstance(operation.payload, Message):
+        document["relayed"] = False
+    return document
+
+
+def operation_from_document(document: Mapping[str, Any]) -> Operation:
+    return Operation(
+        id=document["_id"],
+        consultation_id=document["consultation_id"],
+        epoch=document["epoch"],
+        seq=document["seq"],
+        cid=document["cid"],
+        sender=_party.validate_python(document["sender"]),
+        at=document["at"],
+        payload=_payload_adapters[OperationKind(document["kind"])].validate_python(document["payload"]),
+        visibility=Visibility(document["visibility"]),
+        fingerprint=document["fingerprint"],
+        recalled_by=document.get("recalled_by"),
+    )
+
+
+class ConsultationStore:
+    """The log, the cached states, the receipts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ops = database[OPS]
+        self._states = database[STATES]
+        self._receipts = database[RECEIPTS]
+        self._commit = GroupCommit(self._ops)
+
+    async def close(self) -> None:
+        await self._commit.close()
+
+    # --- the log ---------------------------------------------------------------------------------
+
+    async def open(self, state: Consultation, operations: Sequence[Operation], open_cid: str) -> None:
+        """Write a new consultation with its first operations, all or nothing.
+
+        Raises `ClientIdTaken` when this citizen opened one with the same client id before.
+        """
+
+        async def work() -> None:
+            async with self._database.transaction() as session:
+                document = {**to_document(state), "open_cid": open_cid}
+                await self._states.insert_one(document, session=session)
+                await self._ops.insert_many([operation_to_document(o) for o in operations], session=session)
+
+        try:
+            await retry_transient(work)
+        except DuplicateKeyError as error:
+            raise ClientIdTaken from error
+        except PyMongoError as error:
+            raise Unavailable from error
+
+    async def append(self, operation: Operation) -> None:
+        """Commit one operation that changes nothing but the talk. Raises as `GroupCommit.insert`."""
+        await self._commit.insert(operation_to_document(operation))
+
+    async def append_with_state(self, operations: Sequence[Operation], state: Consultation) -> None:
+        """Commit operations together with the state after them, and mark what a recall emptied.
+
+        Raises `NumberTaken` or `ClientIdTaken`, `Unavailable` when the outcome is unknown.
+        """
+
+        async def work() -> None:
+            async with self._database.transaction() as session:
+                await self._ops.insert_many([operation_to_document(o) for o in operations], session=session)
+                await self._states.update_one(*self._cache(state), session=session)
+                for operation in operations:
+                    if isinstance(operation.payload, Recall):
+                        await self._mark_recalled(operation, operation.payload.target_seq, session)
+
+        try:
+            await retry_transient(work)
+        except PyMongoError as error:
+            duplicate = _duplicate_of(error)
+            raise (meaning_of_duplicate(duplicate) if duplicate else Unavailable()) from error
+
+    async def _mark_recalled(self, recall: Operation, target_seq: int, session: Session) -> None:
+        await self._ops.update_many(
+            {
+                "consultation_id": recall.consultation_id,
+                "$or": [
+                    {"seq": target_seq},
+                    {"kind": OperationKind.EDIT.value, "payload.target_seq": target_seq},
+                ],
+            },
+            {"$set": {"recalled_by": recall.seq}, "$unset": {"relayed": ""}},
+            session=session,
+        )
+
+    async def read(self, consultation_id: str, after: int, limit: int = 200) -> list[Operation]:
+        """The operations that follow number `after`, in order."""
+        found = self._ops.find({"consultation_id": consultation_id, "seq": {"$gt": after}}).sort("seq", 1)
+        try:
+            return [operation_from_document(d) async for d in found.limit(limit)]
+        except PyMongoError as error:
+            raise Unavailable from error
+
+    async def operation(self, consultation_id: str, seq: int) -> Operation | None:
+        document = await self._ops.find_one({"consultation_id": consultation_id, "seq": seq})
+        return operation_from_document(document) if document else None
+
+    async def by_client_id(self, consultation_id: str, sender: Party, cid: str) -> Operation | None:
+        """What this sender wrote under this client id."""
+        document = await self._ops.find_one(
+            {
+                "consultation_id": consultation_id,
+                "sender.kind": sender.kind,
+                "sender.id": sender.id,
+                "cid": cid,
+            }
+        )
+        return operation_from_document(document) if document else None
+
+    async def edits_of(self, consultation_id: str, target_seq: int) -> list[Operation]:
+        """The edits of one message, in order."""
+        found = self._ops.find(
+            {
+                "consultation_id": consultation_id,
+                "kind": Edit.KIND.value,
+                "payload.target_seq": target_seq,
+            }
+        ).sort("seq", 1)
+        return [operation_from_document(d) async for d in found]
+
+    async def ahead(self, cursors: Mapping[str, int]) -> dict[str, int]:
+        """Of consultations with the numbers their readers have: which have more, and up to where."""
+        newest: dict[str, int] = {}
+        items = list(cursors.items())
+        for start in range(0, len(items), 200):
+            part = [{"consultation_id": c, "seq": {"$gt": s}} for c, s in items[start : start + 200]]
+            pipeline: list[Document] = [
+                {"$match": {"$or": part}},
+                {"$group": {"_id": "$consultation_id", "seq": {"$max": "$seq"}}},
+            ]
+            try:
+                async for row in self._ops.aggregate(pipeline):
+                    newest[row["_id"]] = row["seq"]
+            except PyMongoError as error:
+                raise Unavailable from error
+        return newest
+
+    # --- states ----------------------------------------------------------------------------------
+
+    async def state(self, consultation_id: str) -> Consultation | None:
+        """The state after the whole log: the cached one and what was written since."""
+        try:
+            document = await self._states.find_one({"_id": consultation_id})
+        except PyMongoError as error:
+            raise Unavailable from error
+        if document is None:
+            return None
+        state = from_document(Consultation, document)
+        while later := await self.read(consultation_id, state.last_seq):
+            for operation in later:
+                state = apply(state, operation)
+        return state
+
+    async def opened_with(self, citizen_id: str, open_cid: str) -> str | None:
+        """The consultation a citizen opened under a client id."""
+        document = await self._states.find_one({"citizen.id": citizen_id, "open_cid": open_cid}, {"_id": 1})
+        return document["_id"] if document else None
+
+    async def save_states(self, states: Iterable[Consultation]) -> None:
+        """Refresh cached states; older ones than what is there change nothing."""
+        updates = [UpdateOne(*self._cache(state)) for state in states]
+        if updates:
+            await self._states.bulk_write(updates, ordered=False)
+
+    @staticmethod
+    def _cache(state: Consultation) -> tuple[Document, Document]:
+        document = to_document(state)
+        return {"_id": document.pop("_id"), "last_seq": {"$lt": state.last_seq}}, {"$set": document}
+
+    async def list_states(
+        self, query: Document, *, limit: int, before: tuple[datetime, str] | None = None
+    ) -> list[Consultation]:
+        """States newest first; `before` is the last item of the page before."""
+        if before is not None:
+            moment, last_id = before
+            older = [{"updated_at": {"$lt": moment}}, {"updated_at": moment, "_id": {"$lt": last_id}}]
+            query = {"$and": [query, {"$or": older}]}
+        found = self._states.find(query).sort([("updated_at", -1), ("_id", -1)]).limit(limit)
+        return [from_document(Consultation, d) async for d in found]
+
+    async def of_citizen(
+        self, citizen_id: str, *, limit: int, before: tuple[datetime, str] | None = None
+    ) -> list[Consultation]:
+        return await self.list_states({"citizen.id": citizen_id}, limit=limit, before=before)
+
+    async def of_desk(
+        self,
+        *,
+        staff_id: str,
+        post_ids: Iterable[str],
+        department_id: str | None,
+        everything: bool,
+        states: Sequence[State],
+        limit: int,
+        before: tuple[datetime, str] | None = None,
+    ) -> list[Consultation]:
+        """What a member of staff sees on the desk: assigned to them, of their posts, of the department
+        they lead, or everything for triage."""
+        reach: list[Document] = [{"staff.id": staff_id}]
+        if posts := sorted(post_ids):
+            reach.append({"post_id": {"$in": posts}})
+        if department_id:
+            reach.append({"department_id": department_id})
+        query: Document = {"state": {"$in": [s.value for s in states]}}
+        if not everything:
+            query["$or"] = reach
+        return await self.list_states(query, limit=limit, before=before)
+
+    async def belonging_to(
+        self, citizen_ids: Iterable[str], staff_ids: Iterable[str], since: datetime
+    ) -> list[Consultation]:
+        """Recently changed consultations of these people, for those who are connected."""
+        people: list[Document] = [
+            {"citizen.id": {"$in": sorted(citizen_ids)}},
+            {"staff.id": {"$in": sorted(staff_ids)}},
+        ]
+        return await self.list_states(
+            {"updated_at": {"$gte": since}, "state": {"$ne": State.CLOSED.value}, "$or": people}, limit=500
+        )
+
+    async def loads(self, staff_ids: Iterable[str]) -> dict[str, int]:
+        """How many active consultations each of them has."""
+        pipeline: list[Document] = [
+            {"$match": {"staff.id": {"$in": sorted(staff_ids)}, "state": State.ACTIVE.value}},
+            {"$group": {"_id": "$staff.id", "n": {"$sum": 1}}},
+        ]
+        return {row["_id"]: row["n"] async for row in self._states.aggregate(pipeline)}
+
+    # --- receipts and the relay ------------------------------------------------------------------
+
+    async def receipt(self, consultation_id: str, party: Party, delivered: int, read: int) -> tuple[int, int]:
+        """Move a reader's watermarks forward, never back. Returns them."""
+        document = await self._receipts.find_one_and_update(
+            {"_id": f"{consultation_id}:{party.kind}:{party.id}"},
+            {
+                "$max": {"delivered": max(delivered, read), "read": read},
+                "$setOnInsert": {"consultation_id": consultation_id, "party": to_value(party)},
+            },
+            upsert=True,
+            return_document=True,
+        )
+        assert document is not None  # an upsert always has one
+        return document["delivered"], document["read"]
+
+    async def receipts(self, consultation_id: str) -> list[tuple[Party, int, int]]:
+        """Every reader's (delivered, read)."""
+        found = self._receipts.find({"consultation_id": consultation_id})
+        return [(_party.validate_python(d["party"]), d["delivered"], d["read"]) async for d in found]
+
+    async def unrelayed(self, limit: int) -> list[Operation]:
+        """Answers whose citizens have not been told outside the socket, oldest first."""
+        found = self._ops.find({"relayed": False}).sort("_id", 1).limit(limit)
+        return [operation_from_document(d) async for d in found]
+
+    async def mark_relayed(self, operation_ids: Sequence[str]) -> None:
+        await self._ops.update_many({"_id": {"$in": list(operation_ids)}}, {"$unset": {"relayed": ""}})
+
+
+def _duplicate_of(error: PyMongoError) -> Mapping[str, Any] | None:
+    """The duplicate-key details inside an error, if it is one."""
+    if isinstance(error, DuplicateKeyError):
+        return error.details or {}
+    details = getattr(error, "details", None) or {}
+    found = [e for e in details.get("writeErrors", []) if e.get("code") == 11000]
+    return found[0] if found else None
