@@ -89,7 +89,9 @@ class Process:
         return self._child.poll() if self._child else None
 
     def start(self) -> None:
-        """Start it, or let the warmed-up process go on."""
+        """Start it, or let the warmed-up process go on; nothing when it was started already."""
+        if self.running and not self._waiting:
+            return
         if not self._waiting or not self.running:
             self.warm_up()
         self._waiting = False

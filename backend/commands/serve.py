@@ -90,6 +90,7 @@ class _System:
         self._used_urls = ("", "")
         self._stores_end = 0
         self._servers: list[Process] = []
+        self._answer: Path | None = None
         self._prepared: dict[str, object] = {}
 
     def start(self) -> None:
@@ -102,10 +103,11 @@ class _System:
             asyncio.run(checks.reach_mongo(settings.mongo_url, settings.mongo_database))
         if self._logs:
             self._logs.mkdir(exist_ok=True)
+        self._answer = settings.var / f".prepared.{os.getpid()}"
         # The processes import their modules while the stores start.
         worker = self._process("worker", "backend.commands.worker_process")
         self._servers = [
-            self._process(f"server-{number}", "backend.commands.server_process", self._listener.fileno())
+            self._process(f"server-{number}", "backend.commands.server_process")
             for number in range(1, settings.workers + 1)
         ]
         self._servers[0].warm_up()
@@ -124,7 +126,7 @@ class _System:
     def stop(self) -> None:
         """Stop what was started, servers first."""
         self._supervisor.stop()
-        for server in self._servers:  # warmed up, never started
+        for server in self._servers:  # begun, perhaps not yet in the supervisor's care
             server.ask_to_stop(hasten=True)
             server.wait_stopped(lambda: True)
         if self._listener is not None:
@@ -200,10 +202,20 @@ class _System:
             stop_seconds=5.0,
         )
 
-    def _process(self, name: str, module: str, listener: int | None = None) -> Process:
+    def _process(self, name: str, module: str) -> Process:
+        listener = self._listener.fileno() if self._listener and name.startswith("server") else None
+
+        def arguments() -> list[str]:
+            words = ["-m", module, name]
+            if listener is not None:
+                words.append(str(listener))
+            if name == "server-1" and not self._prepared:
+                words.append(str(self._answer))
+            return words
+
         return Process(
             name,
-            lambda: ("-m", module, name, *(() if listener is None else (str(listener),))),
+            arguments,
             self._environment,
             log=self._log(name),
             listener=listener,
@@ -229,18 +241,16 @@ class _System:
         return known
 
     def _prepare(self) -> None:
-        """Migrations, first accounts and the sample district, in a process of its own."""
-        answer = self._settings.var / f".prepared.{os.getpid()}"
-        command = Process(
-            "prepare",
-            lambda: ("-m", "backend.commands.prepare_process", str(answer)),
-            self._environment,
-            log=self._log("prepare"),
-        )
+        """Migrations, first accounts and the sample district, by the first server before it serves."""
+        first, answer = self._servers[0], self._answer
+        assert answer
         try:
-            code = self._supervisor.run_to_end(command, _PREPARE_SECONDS)
-            if code:
-                why = command.last_words().removeprefix("banshi: ") or f"exit code {code}"
+            first.start()
+            self._supervisor.wait_for(
+                lambda: answer.exists() or not first.running, _PREPARE_SECONDS, "the database is not prepared"
+            )
+            if not answer.exists():
+                why = first.last_words().removeprefix("banshi: ") or f"exit code {first.exit_code}"
                 raise CommandError(f"the database could not be prepared: {why}")
             self._prepared = json.loads(answer.read_text(encoding="utf-8"))
         finally:

@@ -1,16 +1,21 @@
-"""One server process of `run.py serve`: `python -m backend.commands.server_process NAME FD`.
+"""One server process of `run.py serve`: `python -m backend.commands.server_process NAME FD [ANSWER]`.
 
 FD is the listening socket that the supervisor holds; several of these share it, and connections wait in
-it while one of them is replaced.
+it while one of them is replaced. The one with ANSWER does before it serves what a start owes the database,
+and writes there what the supervisor greets with.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import os
 import signal
 import socket
 import sys
+from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
@@ -20,10 +25,12 @@ from backend.app import create_app
 from backend.commands import orders
 from backend.commands.environment import read_settings
 from backend.commands.errors import CommandError
+from backend.commands.first_start import prepare
 from backend.commands.logs import configure_logging
 from backend.commands.terminal import complain
 from backend.domain.errors import DomainError
 from backend.rest.health import DRAINING
+from config.sample_district import SampleDistrictError
 from config.settings import Settings
 
 log = structlog.get_logger()
@@ -32,22 +39,24 @@ log = structlog.get_logger()
 def main() -> int:
     """Serve until SIGTERM."""
     orders.receive()
+    name, descriptor, *answer = sys.argv[1:]
     try:
         settings = read_settings()
-        name, descriptor = sys.argv[1:]
         configure_logging(settings, process=name)
         listener = socket.socket(fileno=int(descriptor))
-        uvloop.run(_serve(settings, listener))
-    except (CommandError, DomainError) as error:
-        complain(f"server: {error}")
+        uvloop.run(_serve(settings, listener, Path(answer[0]) if answer else None))
+    except (CommandError, DomainError, SampleDistrictError) as error:
+        complain(f"{name}: {error}")
         return 1
     return 0
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, answer: Path | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if answer is not None:
+        _hand_over(await prepare(settings), answer)
     app = create_app(settings)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=settings.shutdown_grace)
     await runner.setup()
@@ -64,6 +73,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     finally:
         # Stops accepting, finishes what was begun, then closes the services.
         await runner.cleanup()
+
+
+def _hand_over(prepared: dict[str, Any], answer: Path) -> None:
+    partial = answer.with_suffix(f"{answer.suffix}.{os.getpid()}")
+    partial.touch(mode=0o600)  # it may hold passwords
+    partial.write_text(json.dumps(prepared), encoding="utf-8")
+    partial.replace(answer)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from backend.commands.children import Keeper, Process, Unit
+from backend.commands.children import Keeper, Unit
 from backend.commands.errors import CommandError
 from backend.commands.terminal import complain
 
@@ -72,22 +72,6 @@ class Supervisor:
             tier.append(keeper)
             keeper.start()
             self._check()
-
-    def run_to_end(self, command: Process, seconds: float) -> int:
-        """Run a process of a moment and return its exit code; watch the units meanwhile."""
-        command.start()
-        deadline = time.monotonic() + seconds
-        try:
-            while command.running:
-                if time.monotonic() > deadline:
-                    raise CommandError(f"{command.name} did not end within {seconds:.0f} s")
-                self._tend()
-                self.pause()
-                self._check()
-        finally:
-            command.ask_to_stop(hasten=False)
-            command.wait_stopped(lambda: self.hastened)
-        return command.exit_code or 0
 
     def wait_for(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Keep the units alive until `condition()`.
