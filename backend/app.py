@@ -16,9 +16,10 @@ from backend.rest.openapi import document
 from backend.rest.operations import Routes, mount
 from backend.version import VERSION
 from config.settings import Settings
+from handlers import accounts, organisation, staff
 
 #: Every resource's routes, in the order of the documentation.
-ROUTES: list[Routes] = []
+ROUTES: list[Routes] = [accounts.routes, staff.routes, organisation.routes]
 
 
 def openapi_document() -> dict[str, Any]:
@@ -34,6 +35,7 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
 
     app = web.Application(middlewares=[observe], client_max_size=settings.max_body)
     app[keys.RATE_PER_MINUTE] = settings.rate_per_minute
+    app[keys.LOGIN_RATE_PER_MINUTE] = settings.login_rate_per_minute
     app[TRUSTED_PROXIES] = settings.trusted_proxies
     app[PUBLIC_ORIGIN] = (settings.public_url or "").rstrip("/")
     app.on_response_prepare.append(add_security_headers)
@@ -60,3 +62,9 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.REDIS] = services.redis
     app[keys.RATE_LIMITER] = services.rate_limiter
     app[keys.IDEMPOTENCY] = services.idempotency
+    app[keys.SESSIONS] = services.sessions
+    app[keys.SESSION_SERVICE] = services.sessions
+    app[keys.CITIZENS] = services.citizens
+    app[keys.STAFF_LOGIN] = services.staff_login
+    app[keys.STAFF] = services.staff
+    app[keys.ORGANISATION] = services.organisation

@@ -16,12 +16,22 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from backend.integrations.clock import SystemClock, WarpedClock
+from backend.integrations.passwords import Passwords
+from backend.integrations.wechat.client import OFFICIAL, AsyncWeChatClient
+from backend.integrations.wechat.login import WeChatLogin
 from backend.ports import Clock
 from backend.rest.ratelimit import RateLimiter
+from backend.services.accounts import CitizenService, StaffLoginService
+from backend.services.organisation import OrganisationService
+from backend.services.sessions import SessionService
+from backend.services.staff import StaffService
 from backend.storage import schema
+from backend.storage.accounts import CitizenStore, LoginAttemptStore, StaffStore
 from backend.storage.database import Database
 from backend.storage.idempotency import IdempotencyStore
+from backend.storage.organisation import OrganisationStore
 from backend.storage.personal_data import PersonalDataCodec
+from backend.storage.sessions import SessionCache, SessionStore
 from config.settings import Settings
 
 
@@ -36,6 +46,11 @@ class Services:
     personal_data: PersonalDataCodec
     idempotency: IdempotencyStore
     rate_limiter: RateLimiter
+    sessions: SessionService
+    citizens: CitizenService
+    staff_login: StaffLoginService
+    staff: StaffService
+    organisation: OrganisationService
 
 
 @asynccontextmanager
@@ -56,6 +71,26 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
         redis = connect_redis(settings.redis_url)
         stack.push_async_callback(redis.aclose)
         personal_data = PersonalDataCodec(_personal_data_key(settings))
+        wechat = await stack.enter_async_context(
+            AsyncWeChatClient(
+                appid=settings.wechat_appid,
+                secret=settings.wechat_secret.get_secret_value(),
+                base_url=settings.wechat_base_url or OFFICIAL,
+            )
+        )
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        staff_store, organisation_store = StaffStore(database), OrganisationStore(database)
+        sessions = SessionService(
+            sessions=SessionStore(database),
+            cache=SessionCache(redis),
+            staff=staff_store,
+            organisation=organisation_store,
+            clock=clock,
+            access_ttl=timedelta(seconds=settings.access_token_ttl),
+            refresh_ttl=timedelta(seconds=settings.refresh_token_ttl),
+            staff_ttl=timedelta(seconds=settings.staff_session_ttl),
+        )
         yield Services(
             settings=settings,
             clock=clock,
@@ -64,6 +99,27 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             personal_data=personal_data,
             idempotency=IdempotencyStore(database, ttl=timedelta(seconds=settings.idempotency_ttl)),
             rate_limiter=RateLimiter(settings.redis_url),
+            sessions=sessions,
+            citizens=CitizenService(
+                citizens=CitizenStore(database), sessions=sessions, wechat=WeChatLogin(wechat), clock=clock
+            ),
+            staff_login=StaffLoginService(
+                staff=staff_store,
+                attempts=LoginAttemptStore(database),
+                sessions=sessions,
+                passwords=passwords,
+                personal_data=personal_data,
+                clock=clock,
+            ),
+            staff=StaffService(
+                database=database,
+                staff=staff_store,
+                organisation=organisation_store,
+                sessions=sessions,
+                passwords=passwords,
+                clock=clock,
+            ),
+            organisation=OrganisationService(organisation=organisation_store, staff=staff_store),
         )
 
 

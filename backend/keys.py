@@ -9,6 +9,10 @@ from redis.asyncio import Redis
 
 from backend.domain.access import Actor
 from backend.ports import Clock
+from backend.services.accounts import CitizenService, StaffLoginService
+from backend.services.organisation import OrganisationService
+from backend.services.sessions import SessionService
+from backend.services.staff import StaffService
 from backend.storage.database import Database
 from backend.storage.idempotency import IdempotencyStore
 
@@ -30,5 +34,11 @@ DATABASE = web.AppKey("database", Database)
 SESSIONS: web.AppKey[Authenticator] = web.AppKey("sessions", Authenticator)
 RATE_LIMITER: web.AppKey[Limiter] = web.AppKey("rate_limiter", Limiter)
 RATE_PER_MINUTE = web.AppKey("rate_per_minute", int)
+LOGIN_RATE_PER_MINUTE = web.AppKey("login_rate_per_minute", int)
+SESSION_SERVICE = web.AppKey("session_service", SessionService)
+CITIZENS = web.AppKey("citizens", CitizenService)
+STAFF_LOGIN = web.AppKey("staff_login", StaffLoginService)
+STAFF = web.AppKey("staff", StaffService)
+ORGANISATION = web.AppKey("organisation", OrganisationService)
 IDEMPOTENCY = web.AppKey("idempotency", IdempotencyStore)
 REDIS = web.AppKey("redis", Redis)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,10 +15,14 @@ from aiohttp.test_utils import TestServer
 
 from backend.app import create_app
 from backend.composition import Services, open_services
+from backend.domain.access import SYSTEM, Role
 from backend.domain.ids import new_id
 from backend.embedded import EmbeddedMongo, EmbeddedRedis
 from backend.integrations.clock import WarpedClock
+from backend.services.staff import NewStaff
+from backend.wechat_standin import create_standin_app
 from config.settings import Settings
+from tests.callers import Caller
 from tests.claims import ClaimsPlugin
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +57,16 @@ def database_name() -> str:
 
 
 @pytest.fixture
-def settings(servers: tuple[str, str], database_name: str, tmp_path: Path) -> Settings:
+async def wechat_standin() -> AsyncIterator[str]:
+    """The address of a WeChat stand-in of this test, with the appid and secret of the settings."""
+    settings = Settings.model_construct()
+    app = create_standin_app(appid=settings.wechat_appid, secret=settings.wechat_secret.get_secret_value())
+    async with TestServer(app) as running:
+        yield str(running.make_url("")).rstrip("/")
+
+
+@pytest.fixture
+async def settings(servers: tuple[str, str], database_name: str, tmp_path: Path, wechat_standin: str) -> Settings:
     """Settings of one test. The database is shared by the session and emptied before each test."""
     mongo, redis = servers
     return Settings(
@@ -62,7 +75,7 @@ def settings(servers: tuple[str, str], database_name: str, tmp_path: Path) -> Se
         mongo_url=mongo,
         mongo_database=database_name,
         redis_url=redis,
-        wechat_base_url="http://127.0.0.1:9",
+        wechat_base_url=wechat_standin,
         rate_per_minute=100_000,
         login_rate_per_minute=100_000,
     )
@@ -108,6 +121,61 @@ async def http(server: TestServer) -> AsyncIterator[aiohttp.ClientSession]:
         str(server.make_url("")), cookie_jar=aiohttp.DummyCookieJar(), json_serialize=_dumps
     ) as session:
         yield session
+
+
+LoginCitizen = Callable[..., Awaitable[Caller]]
+LoginStaff = Callable[..., Awaitable[Caller]]
+
+
+@pytest.fixture
+def login_citizen(http: aiohttp.ClientSession, wechat_standin: str) -> LoginCitizen:
+    """`await login_citizen("xiaoming")`: the citizen whose phone has this name (lower-case letters,
+    digits, hyphens) is logged in on one more device."""
+
+    async def login(name: str = "xiaoming", device: str = "") -> Caller:
+        async with aiohttp.ClientSession() as phone:
+            async with phone.post(f"{wechat_standin}/standin/users", json={"id": name}) as response:
+                assert response.status in (200, 201)
+            async with phone.post(f"{wechat_standin}/standin/users/{name}/login-codes") as response:
+                code = (await response.json())["code"]
+        caller = Caller(http)
+        status, answer = await caller.post("/api/citizen/login", {"code": code, "device": device})
+        assert status == 200, answer
+        caller.actor_id, caller.token, caller.login = answer["citizen"]["id"], answer["access_token"], answer
+        return caller
+
+    return login
+
+
+@pytest.fixture
+def login_staff(http: aiohttp.ClientSession, services: Services) -> LoginStaff:
+    """`await login_staff(Role.CLERK, department_id=…)`: a new member of the staff, logged in."""
+
+    async def login(
+        *roles: Role | str,
+        department_id: str | None = None,
+        username: str | None = None,
+        name: str = "测试人员",
+        staff_id: str | None = None,
+    ) -> Caller:
+        username = username or f"staff-{new_id()[-12:]}"
+        made = await services.staff.create(
+            SYSTEM,
+            NewStaff(
+                id=staff_id,
+                username=username,
+                name=name,
+                roles=frozenset(Role(role) for role in roles or (Role.CLERK,)),
+                department_id=department_id,
+            ),
+        )
+        caller = Caller(http, made.staff.id)
+        status, answer = await caller.post("/api/staff/login", {"username": username, "password": made.password})
+        assert status == 200, answer
+        caller.token, caller.login = answer["access_token"], {**answer, "password": made.password}
+        return caller
+
+    return login
 
 
 def _dumps(value: object) -> str:

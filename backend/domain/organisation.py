@@ -76,6 +76,7 @@ class Responsibility:
     matter_id: str | None = None
     area_code: str | None = None
     reception_mode: ReceptionMode | None = None
+    version: int = 1
 
 
 class DutyTier(StrEnum):

@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from backend.domain.errors import Unavailable
 from backend.domain.ids import new_id
-from backend.storage import idempotency
+from backend.storage import accounts, idempotency, organisation, sessions
 from backend.storage.database import Database, IndexDeclaration
 
 log = structlog.get_logger()
@@ -23,6 +23,9 @@ log = structlog.get_logger()
 #: Every store module's indexes.
 INDEXES: list[IndexDeclaration] = [
     *idempotency.INDEXES,
+    *accounts.INDEXES,
+    *sessions.INDEXES,
+    *organisation.INDEXES,
 ]
 
 Migration = Callable[[Database], Awaitable[None]]

@@ -75,7 +75,5 @@ async def standin() -> AsyncIterator[StandinServer]:
 
 @pytest.fixture
 async def wechat(standin: StandinServer) -> AsyncIterator[AsyncWeChatClient]:
-    async with AsyncWeChatClient(
-        appid=DEFAULT_APPID, secret=DEFAULT_SECRET, base_url=standin.url, timeout=2
-    ) as client:
+    async with AsyncWeChatClient(appid=DEFAULT_APPID, secret=DEFAULT_SECRET, base_url=standin.url, timeout=2) as client:
         yield client

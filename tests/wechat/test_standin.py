@@ -27,9 +27,7 @@ async def token(standin: StandinServer, **changes: Any) -> dict[str, Any]:
 
 async def stable(standin: StandinServer, **changes: Any) -> dict[str, Any]:
     body = json.dumps({"grant_type": "client_credential", **CREDENTIALS, **changes}).encode()
-    async with standin.http.post(
-        f"{standin.url}/{STABLE}", data=body, skip_auto_headers=["Content-Type"]
-    ) as response:
+    async with standin.http.post(f"{standin.url}/{STABLE}", data=body, skip_auto_headers=["Content-Type"]) as response:
         assert response.status == 200
         return dict(json.loads(await response.read()))
 
@@ -87,9 +85,7 @@ async def test_a_code_lasts_five_minutes(standin: StandinServer) -> None:
         ({"grant_type": "password"}, 40002),
     ],
 )
-async def test_what_is_wrong_is_said_by_number(
-    standin: StandinServer, changes: dict[str, str], errcode: int
-) -> None:
+async def test_what_is_wrong_is_said_by_number(standin: StandinServer, changes: dict[str, str], errcode: int) -> None:
     assert (await standin.login(await standin.code(), **changes))["errcode"] == errcode
 
 

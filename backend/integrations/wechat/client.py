@@ -143,9 +143,7 @@ class AsyncWeChatClient(WeChatClient):  # type: ignore[misc]  # wechatpy has no 
             except WeChatClientException as error:
                 if error.errcode in TOKEN_REFUSED:
                     self._forget(token)
-                repeatable = error.errcode == SYSTEM_BUSY or (
-                    error.errcode in TOKEN_REFUSED and not own_credentials
-                )
+                repeatable = error.errcode == SYSTEM_BUSY or (error.errcode in TOKEN_REFUSED and not own_credentials)
                 if last or not repeatable:
                     raise
                 log.info("wechat call repeated", errcode=error.errcode)

@@ -1,0 +1,252 @@
+"""Who is behind a token: opening, refreshing, listing and ending sessions."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+import structlog
+
+from backend.domain.access import Actor, Role
+from backend.domain.accounts import (
+    AccessToken,
+    LoginSession,
+    RefreshToken,
+    SessionEnded,
+    Staff,
+    TokenExpired,
+    token_hash,
+)
+from backend.domain.errors import Conflict, NotFound, Unauthenticated
+from backend.domain.ids import new_id
+from backend.ports import Clock
+from backend.storage.accounts import StaffStore
+from backend.storage.organisation import OrganisationStore
+from backend.storage.sessions import SessionCache, SessionStore
+
+_TOKEN_LIMIT = 200
+_SESSIONS_PER_SUBJECT = 20
+_SEEN_EVERY = timedelta(minutes=5)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a client gets. Only hashes of it are kept; `repr` shows none of it."""
+
+    session_id: str
+    access_token: str = field(repr=False)
+    access_expires_at: datetime
+    session_expires_at: datetime
+    refresh_token: str | None = field(repr=False, default=None)
+
+
+class SessionService:
+    """Sessions of citizens and staff. Lifetimes are given as durations."""
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionStore,
+        cache: SessionCache,
+        staff: StaffStore,
+        organisation: OrganisationStore,
+        clock: Clock,
+        access_ttl: timedelta,
+        refresh_ttl: timedelta,
+        staff_ttl: timedelta,
+    ) -> None:
+        self._sessions = sessions
+        self._cache = cache
+        self._staff = staff
+        self._organisation = organisation
+        self._clock = clock
+        self._access_ttl = access_ttl
+        self._refresh_ttl = refresh_ttl
+        self._staff_ttl = staff_ttl
+
+    async def authenticate(self, token: str) -> Actor:
+        """The actor behind an access token.
+
+        A citizen's comes from the cache for up to half a minute. A member of the staff is always read
+        anew: roles, department and posts are those of this moment. Raises `TokenExpired` when a refresh
+        helps, `SessionEnded` when it does not.
+        """
+        if len(token) > _TOKEN_LIMIT:
+            raise SessionEnded
+        hashed, now = token_hash(token), self._clock.now()
+        entry, generation = await self._cache.get(hashed)
+        if entry is not None and now.timestamp() < entry["expires_at"]:
+            return _citizen(entry["citizen_id"], entry["session_id"])
+        session = await self._sessions.by_access(hashed)
+        known = session.access_token(hashed) if session is not None else None
+        if session is None or known is None or not session.live(now):
+            raise SessionEnded
+        if now >= known.expires_at:
+            raise TokenExpired
+        if now - session.last_seen_at >= _SEEN_EVERY:
+            await self._sessions.seen(session.id, now)
+        if session.kind == "citizen" and generation is not None:
+            ends = min(known.expires_at, session.expires_at).timestamp()
+            fresh = {"citizen_id": session.subject_id, "session_id": session.id, "expires_at": ends}
+            await self._cache.put(hashed, fresh, generation)
+        return await self._actor(session)
+
+    async def actor_of(self, session_id: str) -> Actor:
+        """The actor of a session as of now, for connections that outlive a request.
+
+        Raises `SessionEnded` when the session is over or the member of the staff no longer active.
+        """
+        session = await self._sessions.get(session_id)
+        if session is None or not session.live(self._clock.now()):
+            raise SessionEnded
+        return await self._actor(session)
+
+    async def _actor(self, session: LoginSession) -> Actor:
+        if session.kind == "citizen":
+            return _citizen(session.subject_id, session.id)
+        staff = await self._staff.get(session.subject_id)
+        if staff is None or not staff.active:
+            raise SessionEnded
+        return await self.staff_actor(staff, session.id)
+
+    async def staff_actor(self, staff: Staff, session_id: str | None = None) -> Actor:
+        """A member of the staff with the posts held now; duty leads have their role from the department."""
+        place = await self._organisation.place_of(staff.id, staff.department_id)
+        return Actor(
+            kind="staff",
+            id=staff.id,
+            roles=staff.roles | place.roles,
+            department_id=staff.department_id,
+            post_ids=place.post_ids,
+            session_id=session_id,
+            name=staff.name,
+        )
+
+    async def open_citizen(self, citizen_id: str, device: str) -> Tokens:
+        """A new session of a citizen on one device."""
+        return await self._open("citizen", citizen_id, device, self._access_ttl, self._refresh_ttl, refreshable=True)
+
+    async def open_staff(self, staff_id: str, device: str) -> Tokens:
+        """A new session of a member of the staff, for one working day, without refresh."""
+        return await self._open("staff", staff_id, device, self._staff_ttl, self._staff_ttl, refreshable=False)
+
+    async def _open(
+        self,
+        kind: Literal["citizen", "staff"],
+        subject_id: str,
+        device: str,
+        access_ttl: timedelta,
+        ttl: timedelta,
+        *,
+        refreshable: bool,
+    ) -> Tokens:
+        now = self._clock.now()
+        tokens = Tokens(
+            session_id=new_id(),
+            access_token=secrets.token_urlsafe(32),
+            access_expires_at=now + access_ttl,
+            session_expires_at=now + ttl,
+            refresh_token=secrets.token_urlsafe(32) if refreshable else None,
+        )
+        await self._sessions.add(
+            LoginSession(
+                id=tokens.session_id,
+                kind=kind,
+                subject_id=subject_id,
+                device=device,
+                created_at=now,
+                last_seen_at=now,
+                expires_at=tokens.session_expires_at,
+                access=(AccessToken(token_hash(tokens.access_token), tokens.access_expires_at),),
+                refresh=(RefreshToken(token_hash(tokens.refresh_token)),) if tokens.refresh_token else (),
+            )
+        )
+        others = await self._sessions.of_subject(subject_id, now)
+        if len(others) > _SESSIONS_PER_SUBJECT:
+            oldest = [session.id for session in others[_SESSIONS_PER_SUBJECT:]]
+            await self._end(subject_id, now, session_ids=oldest)
+        return tokens
+
+    async def refresh(self, refresh_token: str) -> Tokens:
+        """A new pair for a refresh token, which this spends.
+
+        The same token again within a minute gives another good pair (the first answer was lost); later
+        it ends the session, because two hold it. Raises `SessionEnded`.
+        """
+        if len(refresh_token) > _TOKEN_LIMIT:
+            raise SessionEnded
+        hashed = token_hash(refresh_token)
+        for _ in range(10):
+            now = self._clock.now()
+            session = await self._sessions.by_refresh(hashed)
+            if session is None:
+                raise SessionEnded
+            if session.reused(hashed, now):
+                log.warning("refresh_token_reused", session_id=session.id)
+                await self._end(session.subject_id, now, session_ids=[session.id])
+                raise SessionEnded("登录凭证被重复使用，为安全起见已退出登录，请重新登录。")
+            tokens = Tokens(
+                session_id=session.id,
+                access_token=secrets.token_urlsafe(32),
+                access_expires_at=now + self._access_ttl,
+                session_expires_at=now + self._refresh_ttl,
+                refresh_token=secrets.token_urlsafe(32),
+            )
+            renewed = session.refreshed(
+                hashed,
+                access=AccessToken(token_hash(tokens.access_token), tokens.access_expires_at),
+                refresh=token_hash(tokens.refresh_token or ""),
+                now=now,
+                expires_at=tokens.session_expires_at,
+            )
+            if await self._sessions.save(renewed, read_version=session.version):
+                # old access tokens end sooner than a cached entry says
+                await self._cache.new_generation()
+                return tokens
+        raise Conflict("同时刷新的请求过多，请稍后再试。")
+
+    async def devices(self, actor: Actor) -> list[LoginSession]:
+        """The actor's live sessions, the last used first."""
+        _somebody(actor)
+        return await self._sessions.of_subject(actor.id, self._clock.now())
+
+    async def end(self, actor: Actor, session_id: str) -> None:
+        """End one session of one's own. Raises `NotFound` for any other."""
+        _somebody(actor)
+        if not await self._end(actor.id, self._clock.now(), session_ids=[session_id]):
+            raise NotFound
+
+    async def logout(self, actor: Actor) -> None:
+        """End the session that this request came with. Without one there is nothing to do."""
+        if actor.session_id is not None:
+            await self._end(actor.id, self._clock.now(), session_ids=[actor.session_id])
+
+    async def end_all(self, subject_id: str, *, except_id: str | None = None) -> int:
+        """End every session of a citizen or a member of the staff, but for `except_id`. Returns how many."""
+        return await self._end(subject_id, self._clock.now(), except_id=except_id)
+
+    async def _end(
+        self,
+        subject_id: str,
+        now: datetime,
+        *,
+        session_ids: list[str] | None = None,
+        except_id: str | None = None,
+    ) -> int:
+        ended = await self._sessions.end(subject_id, now, session_ids=session_ids, except_id=except_id)
+        # after the truth has changed: what was read before it is now of an old generation
+        await self._cache.new_generation()
+        return ended
+
+
+def _citizen(citizen_id: str, session_id: str) -> Actor:
+    return Actor(kind="citizen", id=citizen_id, roles=frozenset({Role.CITIZEN}), session_id=session_id)
+
+
+def _somebody(actor: Actor) -> None:
+    if actor.kind not in ("citizen", "staff"):
+        raise Unauthenticated

@@ -1,0 +1,176 @@
+"""Departments, posts with their holders, and responsibilities in MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from backend.domain.access import Role
+from backend.domain.errors import Conflict, EditConflict
+from backend.domain.organisation import Department, DepartmentKind, Post, Responsibility
+from backend.storage.database import Collection, Database, IndexDeclaration, Session
+from backend.storage.documents import from_document, to_document
+
+INDEXES: list[IndexDeclaration] = [
+    ("departments", [("code", 1)], {"unique": True, "name": "code"}),
+    ("departments", [("kind", 1)], {"name": "kind"}),
+    ("posts", [("department_id", 1), ("_id", 1)], {"name": "department"}),
+    ("posts", [("holders.staff_id", 1)], {"name": "holder"}),
+    (
+        "responsibilities",
+        [("department_id", 1), ("matter_id", 1), ("area_code", 1), ("reception_mode", 1)],
+        {"unique": True, "name": "rule"},
+    ),
+    ("responsibilities", [("matter_id", 1)], {"name": "matter"}),
+    ("responsibilities", [("post_id", 1)], {"name": "post"}),
+]
+
+T = TypeVar("T", Department, Post, Responsibility)
+
+_DUPLICATE = 11000
+
+
+class AlreadyThere(Conflict):
+    """A department with this code, or a rule for the same case, exists."""
+
+    code = "already-there"
+    title = "已经存在相同的记录"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a member of the staff stands now: the posts held, and the roles that follow from it."""
+
+    post_ids: frozenset[str]
+    roles: frozenset[Role]
+
+
+class _Kept(Generic[T]):
+    """One collection of versioned records."""
+
+    def __init__(self, collection: Collection, kind: type[T]) -> None:
+        self._collection = collection
+        self._kind: type[T] = kind
+
+    async def add(self, item: T) -> T:
+        """Insert; an item of this id that is there already is returned as it is (a repeated request).
+
+        Raises `AlreadyThere`.
+        """
+        try:
+            await self._collection.insert_one(to_document(item))
+        except DuplicateKeyError as error:
+            known = await self.get(item.id)
+            if known is None:
+                raise AlreadyThere from error
+            return known
+        return item
+
+    async def add_missing(self, items: Iterable[T]) -> int:
+        """Insert those that are not there, change nothing else. Returns how many were inserted."""
+        operations = []
+        for item in items:
+            document = to_document(item)
+            key = {"_id": document.pop("_id")}
+            operations.append(UpdateOne(key, {"$setOnInsert": document}, upsert=True))
+        if not operations:
+            return 0
+        try:
+            result = await self._collection.bulk_write(operations, ordered=False)
+        except BulkWriteError as error:
+            if any(failure["code"] != _DUPLICATE for failure in error.details["writeErrors"]):
+                raise
+            return int(error.details["nUpserted"])
+        return int(result.upserted_count)
+
+    async def get(self, item_id: str) -> T | None:
+        document = await self._collection.find_one({"_id": item_id})
+        return from_document(self._kind, document) if document else None
+
+    async def many(self, item_ids: Iterable[str]) -> dict[str, T]:
+        """Those of `item_ids` that exist, by id."""
+        return {item.id: item for item in await self.find({"_id": {"$in": list(item_ids)}})}
+
+    async def find(self, criteria: Mapping[str, Any]) -> list[T]:
+        return [from_document(self._kind, document) async for document in self._collection.find(criteria)]
+
+    async def page(self, *, after: str | None, limit: int, **criteria: Any) -> list[T]:
+        """In the order of ids; criteria that are None do not count."""
+        wanted = {name: value for name, value in criteria.items() if value is not None}
+        if after is not None:
+            wanted["_id"] = {"$gt": after}
+        found = self._collection.find(wanted).sort("_id", 1).limit(limit)
+        return [from_document(self._kind, document) async for document in found]
+
+    async def save(self, item: T, *, read_version: int) -> None:
+        """Save over `read_version`. Raises `EditConflict` and `AlreadyThere`."""
+        try:
+            result = await self._collection.replace_one({"_id": item.id, "version": read_version}, to_document(item))
+        except DuplicateKeyError as error:
+            raise AlreadyThere from error
+        if not result.matched_count:
+            raise EditConflict
+
+    async def delete(self, item_id: str, *, read_version: int) -> None:
+        """Raises `EditConflict`."""
+        result = await self._collection.delete_one({"_id": item_id, "version": read_version})
+        if not result.deleted_count:
+            raise EditConflict
+
+
+class OrganisationStore:
+    """The three collections, and the questions that go across them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.departments = _Kept(database["departments"], Department)
+        self.posts = _Kept(database["posts"], Post)
+        self.responsibilities = _Kept(database["responsibilities"], Responsibility)
+
+    async def department(self, department_id: str) -> Department | None:
+        return await self.departments.get(department_id)
+
+    async def post(self, post_id: str) -> Post | None:
+        return await self.posts.get(post_id)
+
+    async def page_posts(
+        self, *, after: str | None, limit: int, department_id: str | None, unstaffed: bool | None
+    ) -> list[Post]:
+        """In the order of ids; `unstaffed` True are those without a holder, False those with one."""
+        holders: Any = None if unstaffed is None else ([] if unstaffed else {"$ne": []})
+        return await self.posts.page(after=after, limit=limit, department_id=department_id, holders=holders)
+
+    async def rules_for(self, matter_id: str | None, department_id: str | None) -> list[Responsibility]:
+        """Every rule that may answer for a matter of a department."""
+        whole_department = {"matter_id": None, "department_id": department_id}
+        if matter_id is None:
+            return await self.responsibilities.find(whole_department)
+        return await self.responsibilities.find({"$or": [{"matter_id": matter_id}, whole_department]})
+
+    async def triage_ids(self) -> tuple[str, ...]:
+        """Who stands at the district's triage desk: the duty leads of the hall."""
+        halls = await self.departments.find({"kind": DepartmentKind.HALL.value})
+        return tuple(dict.fromkeys(staff_id for hall in halls for staff_id in hall.duty_lead_ids))
+
+    async def place_of(self, staff_id: str, department_id: str | None) -> Place:
+        """The posts somebody holds now, and the roles a duty lead has from the department."""
+        posts = await self.posts.find({"holders.staff_id": staff_id})
+        department = await self.department(department_id) if department_id is not None else None
+        roles = set()
+        if department is not None and staff_id in department.duty_lead_ids:
+            roles.add(Role.LEAD)
+            if department.kind is DepartmentKind.HALL:
+                roles.add(Role.TRIAGE)
+        return Place(frozenset(post.id for post in posts), frozenset(roles))
+
+    async def release(self, staff_id: str, *, leaves: bool, session: Session) -> None:
+        """Take somebody off the duty leads, and off all posts when the person `leaves` altogether."""
+        changes: dict[str, Any] = {"$pull": {"duty_lead_ids": staff_id}, "$inc": {"version": 1}}
+        await self._database["departments"].update_many({"duty_lead_ids": staff_id}, changes, session=session)
+        if leaves:
+            changes = {"$pull": {"holders": {"staff_id": staff_id}}, "$inc": {"version": 1}}
+            await self._database["posts"].update_many({"holders.staff_id": staff_id}, changes, session=session)
