@@ -29,7 +29,12 @@ from backend.domain.procedure import CaseAction, CaseEventKind, Transition, rule
 
 
 def accept(
-    case: Case, *, guide: Guide, by: Actor, now: datetime, calendar: Calendar, request_id: str | None = None
+    case: Case,
+    *,
+    guide: Guide,
+    by: Actor,
+    now: datetime,
+    calendar: Calendar,
 ) -> Step:
     """Accept; the statutory and the promised clock begin.
 
@@ -38,7 +43,7 @@ def accept(
     """
     row = row_for(case, CaseAction.ACCEPT)
     start = case.received_at if _is_deemed(case, now) and case.received_at else now
-    return _accept(case, row, guide, start, by, now, calendar, request_id)
+    return _accept(case, row, guide, start, by, now, calendar)
 
 
 def deem_accepted(case: Case, *, guide: Guide, by: Actor, now: datetime, calendar: Calendar) -> Step:
@@ -46,10 +51,10 @@ def deem_accepted(case: Case, *, guide: Guide, by: Actor, now: datetime, calenda
     row = row_for(case, CaseAction.DEEM_ACCEPTED)
     if not _is_deemed(case, now) or case.received_at is None:
         raise InvalidTransition("受理期限还没有届满。")
-    return _accept(case, row, guide, case.received_at, by, now, calendar, None)
+    return _accept(case, row, guide, case.received_at, by, now, calendar)
 
 
-def not_accept(case: Case, *, by: Actor, now: datetime, reason: str, request_id: str | None = None) -> Step:
+def not_accept(case: Case, *, by: Actor, now: datetime, reason: str) -> Step:
     """不予受理, with the reason and what can be done against it."""
     row = row_for(case, CaseAction.NOT_ACCEPT)
     _require_in_time(case, now)
@@ -60,7 +65,6 @@ def not_accept(case: Case, *, by: Actor, now: datetime, reason: str, request_id:
         row,
         by=by,
         now=now,
-        request_id=request_id,
         changes=ending(now, Outcome.NOT_ACCEPTED, reason=reason, appeal=appeal),
         data={"outcome": Outcome.NOT_ACCEPTED.value},
         text=f"您的申请不予受理。理由：{reason} {appeal}",
@@ -75,7 +79,6 @@ def request_correction(
     by: Actor,
     now: datetime,
     calendar: Calendar,
-    request_id: str | None = None,
 ) -> Step:
     """补正: tell once and completely what is to be corrected; the acceptance clock stops.
 
@@ -101,7 +104,6 @@ def request_correction(
         row,
         by=by,
         now=now,
-        request_id=request_id,
         changes={
             "corrections": (*case.corrections, Correction(tuple(asked), now)),
             "deadlines": Deadlines(correction=deadline),
@@ -134,7 +136,6 @@ def approve(
     now: datetime,
     calendar: Calendar,
     result: str | None = None,
-    request_id: str | None = None,
 ) -> Step:
     """Grant what was applied for. An instant matter is accepted by the same step."""
     row = row_for(case, CaseAction.APPROVE)
@@ -158,14 +159,13 @@ def approve(
         row,
         by=by,
         now=now,
-        request_id=request_id,
         changes=changes,
         data={"outcome": Outcome.APPROVED.value},
         text=text,
     )
 
 
-def refuse(case: Case, *, by: Actor, now: datetime, reason: str, request_id: str | None = None) -> Step:
+def refuse(case: Case, *, by: Actor, now: datetime, reason: str) -> Step:
     """Refuse, with the reason and what can be done against it."""
     row = row_for(case, CaseAction.REFUSE)
     reason = _reason(reason)
@@ -175,14 +175,13 @@ def refuse(case: Case, *, by: Actor, now: datetime, reason: str, request_id: str
         row,
         by=by,
         now=now,
-        request_id=request_id,
         changes={"decided_at": now, "outcome": Outcome.REFUSED, "reason": reason, "appeal": appeal},
         data={"outcome": Outcome.REFUSED.value},
         text=f"您的申请“{case.matter_name}”未获通过。理由：{reason} {appeal}",
     )
 
 
-def close(case: Case, *, by: Actor, now: datetime, request_id: str | None = None) -> Step:
+def close(case: Case, *, by: Actor, now: datetime) -> Step:
     """办结: the result is handed over or kept; nothing follows."""
     row = row_for(case, CaseAction.CLOSE)
     outcome = case.outcome
@@ -191,20 +190,17 @@ def close(case: Case, *, by: Actor, now: datetime, request_id: str | None = None
         row,
         by=by,
         now=now,
-        request_id=request_id,
         changes={"closed_at": now},
         data={"outcome": outcome.value if outcome else None},
         text=f"您的申请“{case.matter_name}”已办结。",
     )
 
 
-def warn(case: Case, timer: Timer, *, by: Actor, now: datetime) -> Step | None:
-    """Record that a deadline comes near or has passed; None when that is recorded already.
+def warn(case: Case, timer: Timer, *, by: Actor, now: datetime) -> Step:
+    """Record that a deadline comes near or has passed, so that `timers_of` no longer names the timer.
 
     The citizen is told what concerns the citizen: that the time to correct ends.
     """
-    if timer.key in case.warned:
-        return None
     row = row_for(case, CaseAction.WARN)
     soon = timer.kind in (TimerKind.ACCEPTANCE_SOON, TimerKind.CORRECTION_SOON, TimerKind.DECISION_SOON)
     deadline = case.deadlines.correction
@@ -229,7 +225,6 @@ def _accept(
     by: Actor,
     now: datetime,
     calendar: Calendar,
-    request_id: str | None,
 ) -> Step:
     statutory_limit = guide.statutory_limit or rules_of(case.rule_pack).default_decision
     promised_limit = guide.promised_limit or (TimeLimit(0, LimitUnit.INSTANT) if case.instant else None)
@@ -244,7 +239,6 @@ def _accept(
         row,
         by=by,
         now=now,
-        request_id=request_id,
         changes={
             "accepted_at": start,
             "deemed_accepted": deemed,

@@ -143,7 +143,7 @@ def submit(
     calendar: Calendar,
     number: str,
     post_id: str | None,
-    request_id: str | None = None,
+    handling_department_id: str | None = None,
 ) -> Step:
     """Hand a draft in; the acceptance clock begins. Raises `IncompleteCase` with all that is missing."""
     row = row_for(case, CaseAction.SUBMIT)
@@ -154,17 +154,22 @@ def submit(
         row,
         by=by,
         now=now,
-        request_id=request_id,
         changes={
             "applicant": applicant,
             "agent": agent,
             "number": number,
             "post_id": post_id,
+            "handling_department_id": handling_department_id or case.department_id,
             "submitted_at": now,
             "received_at": now,
             "deadlines": Deadlines(acceptance=acceptance),
         },
-        data={"number": number, "due_at": acceptance.due_at},
+        data={
+            "number": number,
+            "post_id": post_id,
+            "department_id": handling_department_id or case.department_id,
+            "due_at": acceptance.due_at,
+        },
         text=f"您的申请已提交，办件编号{number}。{case.department_name}将在{before(acceptance)}告知您是否受理。",
     )
 
@@ -176,7 +181,6 @@ def resubmit(
     by: Actor,
     now: datetime,
     calendar: Calendar,
-    request_id: str | None = None,
 ) -> Step:
     """Hand the corrected case in again; the acceptance clock begins anew.
 
@@ -191,7 +195,6 @@ def resubmit(
         row,
         by=by,
         now=now,
-        request_id=request_id,
         changes={
             "applicant": applicant,
             "agent": agent,
@@ -204,7 +207,7 @@ def resubmit(
     )
 
 
-def withdraw(case: Case, *, by: Actor, now: datetime, reason: str | None = None, request_id: str | None = None) -> Step:
+def withdraw(case: Case, *, by: Actor, now: datetime, reason: str | None = None) -> Step:
     """The citizen takes the case back, before it is decided."""
     row = row_for(case, CaseAction.WITHDRAW)
     return take(
@@ -212,7 +215,6 @@ def withdraw(case: Case, *, by: Actor, now: datetime, reason: str | None = None,
         row,
         by=by,
         now=now,
-        request_id=request_id,
         changes=ending(now, Outcome.WITHDRAWN, reason=reason or None),
         text="您已撤回这份申请。需要时可以重新申办。",
     )
@@ -236,7 +238,6 @@ def take(
     data: Mapping[str, Any] | None = None,
     text: str = "",
     kind: CaseEventKind | None = None,
-    request_id: str | None = None,
 ) -> Step:
     """Take the case along a row: the event says what changed, and the case follows from the event."""
     target = row.target or case.state
@@ -247,12 +248,22 @@ def take(
         (kind or row.event).value,
         at=now,
         by=by,
-        data={"state": target.value, **(data or {})},
+        data={**about(case), "action": row.action.value, "state": target.value, **(data or {})},
         changes={**changes, "state": target, "updated_at": now},
         text=text,
-        request_id=request_id,
     )
     return apply(case, event), event
+
+
+def about(case: Case) -> dict[str, Any]:
+    """What those who are told of an event need to know of its case, so that nobody reads it again."""
+    return {
+        "citizen_id": case.citizen_id,
+        "matter_id": case.matter_id,
+        "matter_name": case.matter_name,
+        "department_id": case.handling_department_id or case.department_id,
+        "post_id": case.post_id,
+    }
 
 
 def ending(now: datetime, outcome: Outcome, **more: Any) -> dict[str, Any]:

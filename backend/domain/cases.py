@@ -107,6 +107,8 @@ class Case:
     """A case as it is after its last event; `version` is that event's sequence.
 
     `received_at` is when the acceptance clock began: submission, or resubmission after a correction.
+    `post_id` and `handling_department_id` are who answers for it, found when it was submitted (a delegated
+    matter is handled by the hall); None before.
     `warned` names the warnings already recorded, so that a timer that fires twice records one.
     """
 
@@ -134,6 +136,7 @@ class Case:
     materials: tuple[MaterialSlot, ...] = ()
     number: str | None = None
     post_id: str | None = None
+    handling_department_id: str | None = None
     submitted_at: datetime | None = None
     received_at: datetime | None = None
     accepted_at: datetime | None = None
@@ -153,7 +156,11 @@ class Case:
         """What access decisions need to know of it. A draft is nobody's but the citizen's."""
         if self.state is CaseState.DRAFT:
             return Target(citizen_id=self.citizen_id)
-        return Target(citizen_id=self.citizen_id, post_id=self.post_id, department_id=self.department_id)
+        return Target(
+            citizen_id=self.citizen_id,
+            post_id=self.post_id,
+            department_id=self.handling_department_id or self.department_id,
+        )
 
     @property
     def due(self) -> Deadline | None:
