@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -158,10 +159,12 @@ class OrganisationStore:
 
     async def place_of(self, staff_id: str, department_id: str | None) -> Place:
         """The posts somebody holds now, and the roles a duty lead has from the department."""
-        posts = await self.posts.find({"holders.staff_id": staff_id})
-        department = await self.department(department_id) if department_id is not None else None
+        posts, led = await asyncio.gather(
+            self.posts.find({"holders.staff_id": staff_id}),
+            self.departments.find({"_id": department_id, "duty_lead_ids": staff_id}),
+        )
         roles = set()
-        if department is not None and staff_id in department.duty_lead_ids:
+        for department in led:
             roles.add(Role.LEAD)
             if department.kind is DepartmentKind.HALL:
                 roles.add(Role.TRIAGE)
