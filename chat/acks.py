@@ -1,0 +1,41 @@
+"""Acknowledgements: `{ok: true, …}`, or `{ok: false, problem, retry, after_ms}` with HTTP's problem object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.domain.errors import DomainError, InvalidInput, RateLimited, Unavailable
+from backend.rest.problems import problem_of
+
+Ack = dict[str, Any]
+
+
+class UnknownEvent(InvalidInput):
+    """No event of this name in this version of the protocol."""
+
+    code = "unknown-event"
+    title = "不认识的事件"
+
+
+class UnsupportedVersion(InvalidInput):
+    """The client speaks another version of the protocol."""
+
+    code = "unsupported-version"
+    title = "客户端版本不受支持，请更新"
+
+
+def ok(**members: Any) -> Ack:
+    return {"ok": True, **members}
+
+
+def refusal(error: DomainError) -> Ack:
+    """The answer to what was refused. `retry` says whether the same event again may succeed, `after_ms` when."""
+    retry = isinstance(error, RateLimited | Unavailable) or type(error) is DomainError
+    found: Ack = {
+        "ok": False,
+        "problem": problem_of(error).model_dump(mode="json", exclude_none=True),
+        "retry": retry,
+    }
+    if retry:
+        found["after_ms"] = error.retry_after * 1000 if isinstance(error, RateLimited) else 1000
+    return found

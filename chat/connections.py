@@ -1,0 +1,133 @@
+"""The open sockets of one node and who is behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+
+from backend.domain.access import Actor
+from backend.domain.consultation_operations import Audience
+from backend.domain.errors import RateLimited
+
+#: Events one socket may send a second in the long run; four times as many at once.
+PER_SECOND = 15.0
+#: Sockets of one person on this node.
+MAX_SOCKETS = 20
+#: A right that was taken away is felt after this many seconds at the latest.
+ACTOR_SECONDS = 15.0
+
+RefreshActor = Callable[[Actor], Awaitable[Actor]]
+
+
+class Connection:
+    """One socket: its person, its budget of events, and the order of its events per consultation."""
+
+    def __init__(self, sid: str, namespace: str, actor: Actor, device: str, per_second: float) -> None:
+        self.sid = sid
+        self.namespace = namespace
+        self.actor = actor
+        self.device = device
+        self.closed = False
+        self.ready = False  # said hello
+        self.blocked_since: float | None = None
+        self._checked = time.monotonic()
+        self._per_second = per_second
+        self._tokens = per_second * 4
+        self._refilled = self._checked
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._typed: dict[str, float] = {}
+
+    @property
+    def audience(self) -> Audience:
+        return Audience.CITIZEN if self.namespace == "/citizen" else Audience.STAFF
+
+    def spend(self) -> None:
+        """Count one event. Raises `RateLimited`."""
+        now = time.monotonic()
+        self._tokens = min(self._per_second * 4, self._tokens + (now - self._refilled) * self._per_second)
+        self._refilled = now
+        if self._tokens < 1:
+            raise RateLimited(retry_after=1)
+        self._tokens -= 1
+
+    def may_type(self, consultation_id: str) -> bool:
+        """At most one typing sign in three seconds; the others are dropped."""
+        now = time.monotonic()
+        if now - self._typed.get(consultation_id, float("-inf")) < 3:
+            return False
+        self._typed = {c: at for c, at in self._typed.items() if now - at < 3}
+        self._typed[consultation_id] = now
+        return True
+
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncIterator[None]:
+        """One event at a time per key, in the order of arrival.
+
+        python-socketio runs each event in a task of its own; tasks start in the order of arrival and the lock
+        is fair, so nothing may be awaited before it.
+        """
+        lock, waiting = self._turns.get(key, (asyncio.Lock(), 0))
+        self._turns[key] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._turns[key]
+            if waiting == 1:
+                del self._turns[key]
+            else:
+                self._turns[key] = (lock, waiting - 1)
+
+    async def refreshed(self, refresh: RefreshActor) -> Actor:
+        """The actor with the rights of the last quarter of a minute. Raises `Unauthenticated`."""
+        now = time.monotonic()
+        if now - self._checked > ACTOR_SECONDS:
+            self.actor = await refresh(self.actor)
+            self._checked = now
+        return self.actor
+
+
+class Connections:
+    """All sockets of this node, by socket and by person."""
+
+    def __init__(self, *, per_second: float = PER_SECOND) -> None:
+        """`per_second` bounds the events of each socket."""
+        self.per_second = per_second
+        self._by_sid: dict[str, Connection] = {}
+        self._by_person: defaultdict[tuple[str, str], set[Connection]] = defaultdict(set)
+
+    def add(self, connection: Connection) -> None:
+        """Raises `RateLimited` above `MAX_SOCKETS` of one person."""
+        person = (connection.actor.kind, connection.actor.id)
+        if len(self._by_person.get(person, ())) >= MAX_SOCKETS:
+            raise RateLimited("同时打开的连接过多，请先关闭其他页面或设备。", retry_after=30)
+        self._by_sid[connection.sid] = connection
+        self._by_person[person].add(connection)
+
+    def remove(self, sid: str) -> Connection | None:
+        connection = self._by_sid.pop(sid, None)
+        if connection is not None:
+            connection.closed = True
+            person = (connection.actor.kind, connection.actor.id)
+            self._by_person[person].discard(connection)
+            if not self._by_person[person]:
+                del self._by_person[person]
+        return connection
+
+    def get(self, sid: str) -> Connection | None:
+        return self._by_sid.get(sid)
+
+    def of(self, kind: str, person_id: str) -> list[Connection]:
+        return list(self._by_person.get((kind, person_id), ()))
+
+    def desks(self) -> Iterator[Connection]:
+        return (c for c in list(self._by_sid.values()) if c.namespace == "/clerk")
+
+    def people(self, kind: str) -> set[str]:
+        return {person_id for k, person_id in self._by_person if k == kind}
+
+    def __len__(self) -> int:
+        return len(self._by_sid)

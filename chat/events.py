@@ -1,0 +1,278 @@
+"""The events clients send, and what each does. The names and payloads are those of docs/protocol.md."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from backend.domain.consultations import Consultation
+from backend.domain.errors import NotFound
+from backend.ports import Clock
+from backend.rest.consultation_views import consultation_json, moment, operation_json
+from backend.services.consultation_log import Committed
+from backend.services.consultations import ConsultationService
+from backend.services.presence import PresenceService
+from chat import payloads as p
+from chat.acks import Ack, ok
+from chat.connections import Connection
+from chat.desks import Desks
+from chat.hub import Hub
+from chat.namespaces import Event
+
+
+def _done(committed: Committed) -> Ack:
+    """The acknowledgement of what was committed."""
+    operation = committed.operation
+    return ok(
+        conv=operation.consultation_id,
+        id=operation.id,
+        epoch=operation.epoch,
+        seq=operation.seq,
+        ts=moment(operation.at),
+        ver=committed.state.version,
+        state=committed.state.state.value,
+        dup=committed.dup,
+    )
+
+
+class Handlers:
+    """One method for each event."""
+
+    def __init__(
+        self,
+        *,
+        service: ConsultationService,
+        presence: PresenceService,
+        hub: Hub,
+        desks: Desks,
+        clock: Clock,
+    ) -> None:
+        self._service = service
+        self._presence = presence
+        self._hub = hub
+        self._desks = desks
+        self._clock = clock
+
+    def citizen(self) -> dict[str, Event[Any]]:
+        """The table of `/citizen`."""
+        return self._both() | {
+            "conv:open": Event(p.Open, self.open, ordered=True),
+            "conv:reopen": Event(p.Act, self.reopen, ordered=True),
+            "conv:rate": Event(p.Rate, self.rate, ordered=True),
+        }
+
+    def clerk(self) -> dict[str, Event[Any]]:
+        """The table of `/clerk`."""
+        return self._both() | {
+            "note:add": Event(p.AddNote, self.note, ordered=True),
+            "offer:accept": Event(p.Decide, self.accept, ordered=True),
+            "offer:decline": Event(p.Decline, self.decline, ordered=True),
+            "conv:transfer": Event(p.Transfer, self.transfer, ordered=True),
+            "presence:set": Event(p.SetPresence, self.set_presence, ordered=True),
+        }
+
+    def _both(self) -> dict[str, Event[Any]]:
+        return {
+            "hello": Event(p.Hello, self.hello, ordered=True),
+            "msg:send": Event(p.Send, self.send, ordered=True),
+            "msg:edit": Event(p.EditMessage, self.edit, ordered=True),
+            "msg:recall": Event(p.RecallMessage, self.recall, ordered=True),
+            "ops:get": Event(p.GetOps, self.get_ops),
+            "rcpt": Event(p.ReadReceipt, self.receipt),
+            "beat": Event(p.Beat, self.beat),
+            "typing": Event(p.InConversation, self.typing, acked=False),
+            "conv:close": Event(p.CloseIt, self.close, ordered=True),
+        }
+
+    # --- following -------------------------------------------------------------------------------
+
+    async def hello(self, connection: Connection, payload: p.Hello) -> Ack:
+        """Follow consultations from where the client left off, and whatever else is under way.
+
+        The operations come as `op` events after this acknowledgement: one way in, one order.
+        """
+        actor = connection.actor
+        known = await _in_groups(payload.cursors, lambda c: self._known(connection, c))
+        states = {state.id: state for state in known if state is not None}
+        gone = [c for c in payload.cursors if c not in states]
+        rest = await self._service.open_for(actor) if payload.rest else []
+        convs, attach = [], []
+        for consultation_id, state in states.items():
+            epoch, seq = payload.cursors[consultation_id]
+            recovered = epoch == state.epoch and seq <= state.last_seq
+            attach.append((consultation_id, seq if recovered else 0))
+            convs.append({"cursor": attach[-1][1], "recovered": recovered, "joined": True} | _header(state))
+        for state in rest:
+            if state.id in states:
+                continue
+            joined = actor.kind == "citizen" or (state.staff is not None and state.staff.id == actor.id)
+            if joined:
+                attach.append((state.id, 0))
+            convs.append({"cursor": 0, "recovered": False, "joined": joined} | _header(state))
+        answer = ok(convs=convs, gone=gone, server_ts=moment(self._now()))
+        if actor.kind == "staff" and not connection.ready:
+            answer["available"] = await self._desks.arrive(connection)
+        # nothing is awaited from here on, so the acknowledgement leaves before the first operation
+        connection.ready = True
+        for consultation_id, cursor in attach:
+            self._hub.feeds.attach(connection, consultation_id, cursor)
+        return answer
+
+    async def _known(self, connection: Connection, consultation_id: str) -> Consultation | None:
+        try:
+            return await self._service.get(connection.actor, consultation_id)
+        except NotFound:
+            return None
+
+    async def get_ops(self, connection: Connection, payload: p.GetOps) -> Ack:
+        operations, state = await self._service.operations(
+            connection.actor, payload.conv, after=payload.after, limit=payload.limit
+        )
+        recovered = payload.epoch == state.epoch and payload.after <= state.last_seq
+        last = operations[-1].seq if operations else payload.after
+        return ok(
+            conv=state.id,
+            epoch=state.epoch,
+            last_seq=max(state.last_seq, last),
+            recovered=recovered,
+            more=last < state.last_seq,
+            ops=[operation_json(o, connection.audience) for o in operations] if recovered else [],
+        )
+
+    async def beat(self, connection: Connection, payload: p.Beat) -> Ack:
+        """Which of the consultations a client follows have more than the client says it has."""
+        mine = {c: s for c, s in payload.convs.items() if self._hub.feeds.reads(connection, c)}
+        left = [c for c in payload.convs if c not in mine]
+        return ok(ahead=await self._service.ahead(mine), left=left, server_ts=moment(self._now()))
+
+    async def receipt(self, connection: Connection, payload: p.ReadReceipt) -> Ack:
+        found = await self._service.receive(
+            connection.actor, payload.conv, delivered=payload.delivered, read=payload.read
+        )
+        return ok(delivered=found.delivered, read=found.read)
+
+    async def typing(self, connection: Connection, payload: p.InConversation) -> Ack:
+        follows = self._hub.feeds.reads(connection, payload.conv)
+        if follows and connection.may_type(payload.conv):
+            self._hub.typing(connection, payload.conv)
+        return ok()
+
+    # --- talking ---------------------------------------------------------------------------------
+
+    async def open(self, connection: Connection, payload: p.Open) -> Ack:
+        committed = await self._service.open(
+            connection.actor,
+            cid=payload.cid,
+            subject=payload.subject,
+            matter_id=payload.matter_id,
+            case_id=payload.case_id,
+            area_code=payload.area_code,
+            content=payload.body.content() if payload.body else None,
+        )
+        return _done(committed) | {"consultation": consultation_json(committed.state)}
+
+    async def send(self, connection: Connection, payload: p.Send) -> Ack:
+        return _done(
+            await self._service.send(connection.actor, payload.conv, cid=payload.cid, content=payload.body.content())
+        )
+
+    async def edit(self, connection: Connection, payload: p.EditMessage) -> Ack:
+        return _done(
+            await self._service.edit(
+                connection.actor,
+                payload.conv,
+                cid=payload.cid,
+                target_seq=payload.target_seq,
+                text=payload.text,
+            )
+        )
+
+    async def recall(self, connection: Connection, payload: p.RecallMessage) -> Ack:
+        return _done(
+            await self._service.recall(connection.actor, payload.conv, cid=payload.cid, target_seq=payload.target_seq)
+        )
+
+    async def note(self, connection: Connection, payload: p.AddNote) -> Ack:
+        return _done(await self._service.note(connection.actor, payload.conv, cid=payload.cid, text=payload.text))
+
+    # --- handling --------------------------------------------------------------------------------
+
+    async def accept(self, connection: Connection, payload: p.Decide) -> Ack:
+        return _done(await self._service.accept(connection.actor, payload.conv, cid=payload.cid, version=payload.ver))
+
+    async def decline(self, connection: Connection, payload: p.Decline) -> Ack:
+        return _done(
+            await self._service.decline(
+                connection.actor,
+                payload.conv,
+                cid=payload.cid,
+                version=payload.ver,
+                reason=payload.reason,
+            )
+        )
+
+    async def transfer(self, connection: Connection, payload: p.Transfer) -> Ack:
+        return _done(
+            await self._service.transfer(
+                connection.actor,
+                payload.conv,
+                cid=payload.cid,
+                version=payload.ver,
+                post_id=payload.post_id,
+                reason=payload.reason,
+            )
+        )
+
+    async def close(self, connection: Connection, payload: p.CloseIt) -> Ack:
+        return _done(
+            await self._service.close(
+                connection.actor,
+                payload.conv,
+                cid=payload.cid,
+                version=payload.ver,
+                reason=payload.reason,
+                remark=payload.remark,
+            )
+        )
+
+    async def reopen(self, connection: Connection, payload: p.Act) -> Ack:
+        return _done(await self._service.reopen(connection.actor, payload.conv, cid=payload.cid))
+
+    async def rate(self, connection: Connection, payload: p.Rate) -> Ack:
+        return _done(
+            await self._service.rate(
+                connection.actor,
+                payload.conv,
+                cid=payload.cid,
+                score=payload.score,
+                comment=payload.comment,
+            )
+        )
+
+    async def set_presence(self, connection: Connection, payload: p.SetPresence) -> Ack:
+        available = payload.state == "available"
+        await self._presence.declare(connection.actor, available=available)
+        return ok(available=available)
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+
+def _header(state: Consultation) -> dict[str, Any]:
+    return {"conv": state.id, "consultation": consultation_json(state)} | {
+        "epoch": state.epoch,
+        "last_seq": state.last_seq,
+    }
+
+
+async def _in_groups(
+    keys: Sequence[str] | dict[str, Any], work: Callable[[str], Any], size: int = 20
+) -> list[Consultation | None]:
+    """The results of `work` for each key, `size` at a time."""
+    found: list[Consultation | None] = []
+    items = list(keys)
+    for start in range(0, len(items), size):
+        found += await asyncio.gather(*(work(key) for key in items[start : start + size]))
+    return found

@@ -1,0 +1,140 @@
+"""The two namespaces: parse, authorise, one call down, acknowledge; nothing else.
+
+`/citizen` and `/clerk` have the same events where both sides may do the same; what differs is decided by
+the services' access table, as over HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import socketio
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from backend.domain.errors import DomainError, Malformed, Unauthenticated
+from backend.rest.problems import invalid_input, problem_of
+from backend.services.socket_tickets import SocketTicketService
+from chat import payloads
+from chat.acks import Ack, UnknownEvent, UnsupportedVersion, refusal
+from chat.connections import Connection, Connections, RefreshActor
+from chat.desks import Desks
+from chat.hub import Hub
+
+log = structlog.get_logger()
+
+VERSIONS = (1,)
+P = TypeVar("P", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[P]):
+    """How an event is read and answered. `ordered` events of one consultation are done one by one."""
+
+    payload: type[P]
+    handle: Callable[[Connection, P], Awaitable[Ack]]
+    ordered: bool = False
+    acked: bool = True
+
+
+class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
+    """One namespace with its table of events."""
+
+    def __init__(
+        self,
+        namespace: str,
+        kind: str,
+        events: dict[str, Event[Any]],
+        *,
+        tickets: SocketTicketService,
+        connections: Connections,
+        hub: Hub,
+        desks: Desks,
+        refresh: RefreshActor,
+    ) -> None:
+        super().__init__(namespace)
+        self._kind = kind
+        self._events = events
+        self._tickets = tickets
+        self._connections = connections
+        self._hub = hub
+        self._desks = desks
+        self._refresh = refresh
+
+    async def trigger_event(self, event: str, *args: Any) -> Any:
+        """Everything python-socketio hears for this namespace comes through here."""
+        if event == "connect":
+            return await self._connect(args[0], args[2] if len(args) > 2 else None)
+        if event == "disconnect":
+            return await self._disconnect(args[0])
+        return await self._answer(event, args[0], args[1:])
+
+    async def _connect(self, sid: str, auth: Any) -> None:
+        try:
+            try:
+                opening = payloads.Connect.model_validate(auth)
+            except ValidationError as error:
+                raise invalid_input(error, "auth") from error
+            if opening.v not in VERSIONS:
+                raise UnsupportedVersion("请更新小程序或刷新页面。", field="auth.v", supported=list(VERSIONS))
+            actor = await self._refresh(await self._tickets.redeem(opening.ticket))
+            if actor.kind != self._kind:
+                raise Unauthenticated("这个连接不属于您的身份。")
+            per_second = self._connections.per_second
+            self._connections.add(Connection(sid, self.namespace, actor, opening.device, per_second))
+        except DomainError as error:
+            problem = problem_of(error).model_dump(mode="json", exclude_none=True)
+            raise socketio.exceptions.ConnectionRefusedError(error.code, problem) from error
+        except Exception as error:
+            log.exception("a socket could not be opened")
+            problem = problem_of(DomainError()).model_dump(mode="json", exclude_none=True)
+            raise socketio.exceptions.ConnectionRefusedError(DomainError.code, problem) from error
+
+    async def _disconnect(self, sid: str) -> None:
+        connection = self._connections.remove(sid)
+        if connection is not None:
+            self._hub.feeds.drop(connection)
+            if connection.ready and self._kind == "staff":
+                await self._desks.leave(connection)
+
+    async def _answer(self, name: str, sid: str, data: tuple[Any, ...]) -> Ack | None:
+        connection = self._connections.get(sid)
+        if connection is None:
+            return refusal(Unauthenticated())
+        event = self._events.get(name)
+        try:
+            if event is None:
+                connection.spend()
+                raise UnknownEvent("服务器不认识这个事件。", field="event", supported=list(VERSIONS))
+            payload = self._read(connection, event, data)
+            if not event.ordered:
+                return await self._run(connection, event, payload)
+            async with connection.turn(getattr(payload, "conv", "")):
+                return await self._run(connection, event, payload)
+        except DomainError as error:
+            return refusal(error) if event is None or event.acked else None
+        except Exception:
+            log.exception("an event failed", event_name=name)
+            return refusal(DomainError())
+
+    @staticmethod
+    def _read(connection: Connection, event: Event[P], data: tuple[Any, ...]) -> P:
+        connection.spend()
+        if len(data) != 1 or not isinstance(data[0], dict):
+            raise Malformed("事件应当带一个对象。")
+        try:
+            return event.payload.model_validate(data[0])
+        except ValidationError as error:
+            raise invalid_input(error) from error
+
+    async def _run(self, connection: Connection, event: Event[P], payload: P) -> Ack | None:
+        try:
+            await connection.refreshed(self._refresh)
+        except Unauthenticated as error:
+            await self.emit("kick", {"code": error.code}, to=connection.sid)
+            await self.disconnect(connection.sid)
+            raise
+        answer = await event.handle(connection, payload)
+        return answer if event.acked else None

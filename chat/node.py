@@ -1,0 +1,123 @@
+"""Consultations over sockets on one node: everything of `chat` put together, started and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import socketio
+from aiohttp import web
+from redis.asyncio import Redis
+
+from backend.ports import Clock
+from backend.services.consultation_log import ConsultationLog
+from backend.services.consultations import ConsultationService
+from backend.services.presence import PresenceService
+from backend.services.socket_tickets import SocketTicketService
+from chat.connections import PER_SECOND, Connection, Connections, RefreshActor
+from chat.desks import Desks
+from chat.events import Handlers
+from chat.hub import Hub
+from chat.namespaces import ChatNamespace
+from chat.sockets import PATH, create_server
+
+
+class _Transport:
+    """Sending through python-socketio, always to named sockets of this node."""
+
+    def __init__(self, server: socketio.AsyncServer) -> None:
+        self._server = server
+
+    async def emit(self, event: str, data: Any, connections: Sequence[Connection]) -> None:
+        by_namespace: dict[str, list[str]] = {}
+        for connection in connections:
+            if not connection.closed:
+                by_namespace.setdefault(connection.namespace, []).append(connection.sid)
+        for namespace, sids in by_namespace.items():
+            await self._server.emit(event, data, to=sids, namespace=namespace)
+
+    async def ask(self, event: str, connection: Connection, answered: Any) -> None:
+        await self._server.emit(event, {}, to=connection.sid, namespace=connection.namespace, callback=answered)
+
+    def backlog(self, connection: Connection) -> int:
+        eio_sid = self._server.manager.eio_sid_from_sid(connection.sid, connection.namespace)
+        socket = self._server.eio.sockets.get(eio_sid)
+        return int(socket.queue.qsize()) if socket is not None else 0
+
+    async def kick(self, connection: Connection, code: str) -> None:
+        await self._server.emit("kick", {"code": code}, to=connection.sid, namespace=connection.namespace)
+        await self._server.disconnect(connection.sid, namespace=connection.namespace)
+
+
+class ChatNode:
+    """The socket side of one process."""
+
+    def __init__(
+        self,
+        *,
+        service: ConsultationService,
+        log: ConsultationLog,
+        presence: PresenceService,
+        tickets: SocketTicketService,
+        refresh: RefreshActor,
+        clock: Clock,
+        redis: Redis,
+        prefix: str,
+        origins: Sequence[str] = (),
+        events_per_second: float = PER_SECOND,
+    ) -> None:
+        """`refresh` gives an actor's present rights or raises `Unauthenticated`; `prefix` keeps the hints
+        of different databases on one Redis apart; `origins` are the allowed browser origins."""
+        self.server = create_server(origins)
+        self.connections = Connections(per_second=events_per_second)
+        transport = _Transport(self.server)
+        self.hub = Hub(
+            service=service,
+            transport=transport,
+            connections=self.connections,
+            redis=redis,
+            prefix=prefix,
+        )
+        self.desks = Desks(presence=presence, connections=self.connections, asker=transport)
+        self._log = log
+        handlers = Handlers(service=service, presence=presence, hub=self.hub, desks=self.desks, clock=clock)
+        for namespace, kind, events in (
+            ("/citizen", "citizen", handlers.citizen()),
+            ("/clerk", "staff", handlers.clerk()),
+        ):
+            self.server.register_namespace(
+                ChatNamespace(
+                    namespace,
+                    kind,
+                    events,
+                    tickets=tickets,
+                    connections=self.connections,
+                    hub=self.hub,
+                    desks=self.desks,
+                    refresh=refresh,
+                )
+            )
+
+    def mount(self, app: web.Application) -> None:
+        """Answer on `/socket.io/` of the root application, outside the API's authentication."""
+        self.server.attach(app, socketio_path=PATH)
+        app.on_shutdown.append(self._close_sockets)
+
+    async def _close_sockets(self, _: web.Application) -> None:
+        """Before the HTTP server waits for its open connections, of which these would be the last."""
+        await self.server.eio.disconnect()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Deliver for as long as the context lasts; afterwards every socket is closed."""
+        self._log.listen(self.hub)
+        self.hub.start()
+        self.desks.start()
+        try:
+            yield
+        finally:
+            self._log.forget(self.hub)
+            await self.desks.stop()
+            await self.hub.stop()
+            await self.server.shutdown()
