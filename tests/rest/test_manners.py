@@ -165,7 +165,7 @@ async def test_two_people_may_use_the_same_key(admin: Caller, login_staff: Login
 async def test_too_many_requests_are_told_when_to_come_back(settings: Settings, services: Services) -> None:
     few = settings.model_copy(update={"rate_per_minute": 5})
     async with TestServer(create_app(few, services)) as server, aiohttp.ClientSession() as session:
-        seen = []
+        seen, last = [], None
         for _ in range(8):
             async with session.get(server.make_url("/api/sessions")) as response:
                 seen.append(response.status)
