@@ -22,16 +22,28 @@ from backend.integrations.wechat.login import WeChatLogin
 from backend.ports import Clock
 from backend.rest.ratelimit import RateLimiter
 from backend.services.accounts import CitizenService, StaffLoginService
+from backend.services.case_desk import CaseDesk
+from backend.services.case_steps import CaseSteps
+from backend.services.cases import CaseService
+from backend.services.catalogue import Catalogue
+from backend.services.matter_import import MatterImporter
+from backend.services.matters import MatterService
+from backend.services.notices import NoticeService
 from backend.services.organisation import OrganisationService
 from backend.services.sessions import SessionService
 from backend.services.staff import StaffService
 from backend.storage import schema
 from backend.storage.accounts import CitizenStore, LoginAttemptStore, StaffStore
+from backend.storage.cases import CaseStore
 from backend.storage.database import Database
+from backend.storage.events import EventStore
 from backend.storage.idempotency import IdempotencyStore
+from backend.storage.matters import MatterStore
+from backend.storage.notices import NoticeStore
 from backend.storage.organisation import OrganisationStore
 from backend.storage.personal_data import PersonalDataCodec
 from backend.storage.sessions import SessionCache, SessionStore
+from backend.storage.timers import TimerStore
 from config.settings import Settings
 
 
@@ -51,6 +63,14 @@ class Services:
     staff_login: StaffLoginService
     staff: StaffService
     organisation: OrganisationService
+    cases: CaseService
+    case_desk: CaseDesk
+    notices: NoticeService
+    events: EventStore
+    timers: TimerStore
+    catalogue: Catalogue
+    matters: MatterService
+    matter_importer: MatterImporter
 
 
 @asynccontextmanager
@@ -91,6 +111,18 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             refresh_ttl=timedelta(seconds=settings.refresh_token_ttl),
             staff_ttl=timedelta(seconds=settings.staff_session_ttl),
         )
+        matter_store = MatterStore(database)
+        catalogue = Catalogue(matter_store)
+        matters = MatterService(matters=matter_store, organisation=organisation_store, catalogue=catalogue, clock=clock)
+        organisation = OrganisationService(organisation=organisation_store, staff=staff_store)
+        events, timers = EventStore(database), TimerStore(database)
+        case_steps = CaseSteps(
+            database=database,
+            cases=CaseStore(database, events, timers, personal_data),
+            events=events,
+            matters=matter_store,
+            clock=clock,
+        )
         yield Services(
             settings=settings,
             clock=clock,
@@ -119,7 +151,15 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
                 passwords=passwords,
                 clock=clock,
             ),
-            organisation=OrganisationService(organisation=organisation_store, staff=staff_store),
+            organisation=organisation,
+            cases=CaseService(steps=case_steps, office=organisation),
+            case_desk=CaseDesk(steps=case_steps),
+            notices=NoticeService(notices=NoticeStore(database), clock=clock),
+            events=events,
+            timers=timers,
+            catalogue=catalogue,
+            matters=matters,
+            matter_importer=MatterImporter(matters=matters, organisation=organisation_store),
         )
 
 

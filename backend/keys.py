@@ -10,6 +10,10 @@ from redis.asyncio import Redis
 from backend.domain.access import Actor
 from backend.ports import Clock
 from backend.services.accounts import CitizenService, StaffLoginService
+from backend.services.case_desk import CaseDesk
+from backend.services.cases import CaseService
+from backend.services.matters import MatterService
+from backend.services.notices import NoticeService
 from backend.services.organisation import OrganisationService
 from backend.services.sessions import SessionService
 from backend.services.staff import StaffService
@@ -40,5 +44,9 @@ CITIZENS = web.AppKey("citizens", CitizenService)
 STAFF_LOGIN = web.AppKey("staff_login", StaffLoginService)
 STAFF = web.AppKey("staff", StaffService)
 ORGANISATION = web.AppKey("organisation", OrganisationService)
+MATTERS = web.AppKey("matters", MatterService)
+CASES = web.AppKey("cases", CaseService)
+CASE_DESK = web.AppKey("case_desk", CaseDesk)
+NOTICES = web.AppKey("notices", NoticeService)
 IDEMPOTENCY = web.AppKey("idempotency", IdempotencyStore)
 REDIS = web.AppKey("redis", Redis)

@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from backend.domain.errors import Unavailable
 from backend.domain.ids import new_id
-from backend.storage import accounts, idempotency, organisation, sessions
+from backend.storage import accounts, cases, events, idempotency, matters, notices, organisation, sessions, timers
 from backend.storage.database import Database, IndexDeclaration
 
 log = structlog.get_logger()
@@ -26,6 +26,11 @@ INDEXES: list[IndexDeclaration] = [
     *accounts.INDEXES,
     *sessions.INDEXES,
     *organisation.INDEXES,
+    *events.INDEXES,
+    *timers.INDEXES,
+    *cases.INDEXES,
+    *notices.INDEXES,
+    *matters.INDEXES,
 ]
 
 Migration = Callable[[Database], Awaitable[None]]
@@ -85,3 +90,13 @@ async def _lock(database: Database) -> str:
         else:
             return owner
     raise Unavailable("另一个进程正在升级数据库，请稍后再试。")
+
+
+async def first_start_done(database: Database) -> bool:
+    """Whether this database was furnished by a first start that came to its end."""
+    return await database["meta"].find_one({"_id": "first-start"}) is not None
+
+
+async def mark_first_start(database: Database) -> None:
+    """The database is furnished; later starts leave it as it is."""
+    await database["meta"].update_one({"_id": "first-start"}, {"$set": {"at": datetime.now(UTC)}}, upsert=True)

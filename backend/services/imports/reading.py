@@ -110,6 +110,9 @@ def _guide_hints() -> dict[str, Any]:
     return typing.get_type_hints(Guide)
 
 
+_NEEDED = {"name": "事项名称", "task_type": "事项类型", "level": "行使层级", "project_type": "办件类型"}
+
+
 def _guide_values(texts: Mapping[str, Any], mapping: ImportMapping, level: Level | None) -> dict[str, Any]:
     made: dict[str, Any] = {}
     task_type: TaskType | None = None
@@ -130,12 +133,7 @@ def _guide_values(texts: Mapping[str, Any], mapping: ImportMapping, level: Level
         if holds and all(not made.get(target) for target in item.empty):
             for target, value in item.set.items():
                 made[target] = convert(_guide_hints()[target], value, target)
-    for target, label in (
-        ("name", "事项名称"),
-        ("task_type", "事项类型"),
-        ("level", "行使层级"),
-        ("project_type", "办件类型"),
-    ):
+    for target, label in _NEEDED.items():
         if not made.get(target):
             raise InvalidInput(f"没有写明{label}。", field=target)
     return made

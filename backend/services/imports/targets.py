@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from datetime import date
 from enum import StrEnum
-from functools import cache
 from types import UnionType
 from typing import Any
 
@@ -67,9 +66,7 @@ def clean(value: object) -> str:
     return _CONTROL.sub("", text).replace("\r\n", "\n").strip()
 
 
-@cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+_HINTS = {target: typing.get_type_hints(kind) for target, kind in _OBJECTS.items()}
 
 
 def build_object(target: str, values: Mapping[str, Any], position: int) -> Any:
@@ -78,7 +75,7 @@ def build_object(target: str, values: Mapping[str, Any], position: int) -> Any:
     made: dict[str, Any] = {}
     for item in fields(kind):
         if item.name in values and values[item.name] not in (None, ""):
-            made[item.name] = convert(_hints(kind)[item.name], values[item.name], f"{target}.{item.name}")
+            made[item.name] = convert(_HINTS[target][item.name], values[item.name], f"{target}.{item.name}")
         elif item.default is MISSING and item.name != "key":
             raise InvalidInput(f"第 {position} 项缺少“{item.name}”。", field=target)
     if kind is MaterialRequirement and "key" not in made:
