@@ -16,10 +16,17 @@ from backend.rest.openapi import document
 from backend.rest.operations import Routes, mount
 from backend.version import VERSION
 from config.settings import Settings
-from handlers import accounts, organisation, staff
+from handlers import accounts, cases, desk_cases, notices, organisation, staff
 
 #: Every resource's routes, in the order of the documentation.
-ROUTES: list[Routes] = [accounts.routes, staff.routes, organisation.routes]
+ROUTES: list[Routes] = [
+    accounts.routes,
+    staff.routes,
+    organisation.routes,
+    cases.routes,
+    desk_cases.routes,
+    notices.routes,
+]
 
 
 def openapi_document() -> dict[str, Any]:
@@ -68,3 +75,6 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.STAFF_LOGIN] = services.staff_login
     app[keys.STAFF] = services.staff
     app[keys.ORGANISATION] = services.organisation
+    app[keys.CASES] = services.cases
+    app[keys.CASE_DESK] = services.case_desk
+    app[keys.NOTICES] = services.notices

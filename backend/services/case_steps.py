@@ -34,16 +34,12 @@ log = structlog.get_logger()
 _ATTEMPTS = 5
 
 
-class Catalogue(Protocol):
-    """Where matters are read."""
+class Matters(Protocol):
+    """Where matters are read: the newest version, and the one a case is pinned to."""
 
-    async def matter(self, matter_id: str) -> Matter:
-        """The version in force. Raises `NotFound`."""
-        ...
+    async def get(self, matter_id: str) -> Matter | None: ...
 
-    async def version(self, matter_id: str, version: int) -> Matter:
-        """A version that a case is pinned to. Raises `NotFound`."""
-        ...
+    async def version(self, matter_id: str, version: int) -> Matter | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +69,14 @@ class CaseSteps:
         database: Database,
         cases: CaseStore,
         events: EventStore,
-        catalogue: Catalogue,
+        matters: Matters,
         clock: Clock,
         calendar: Calendar = NATIONAL,
     ) -> None:
         self.database = database
         self.store = cases
         self.events = events
-        self.catalogue = catalogue
+        self.matters = matters
         self.clock = clock
         self.calendar = calendar
 
@@ -147,6 +143,7 @@ class CaseSteps:
         return case
 
     async def load(self, actor: Actor, case_id: str, permission: Permission) -> Case:
+        """A case on which the actor has the permission; else `NotFound`. Drafts are not the staff's."""
         require(actor, permission)
         case = await self.store.get(case_id)
         if case is None or (case.state is CaseState.DRAFT and actor.kind == "staff"):
@@ -155,7 +152,11 @@ class CaseSteps:
         return case
 
     async def guide(self, case: Case) -> Guide:
-        return (await self.catalogue.version(case.matter_id, case.matter_version)).guide
+        """The guide a case is pinned to."""
+        matter = await self.matters.version(case.matter_id, case.matter_version)
+        if matter is None:
+            raise NotFound("没有找到这个事项。")
+        return matter.guide
 
 
 def _nothing_changed(case: Case, step: Step) -> bool:

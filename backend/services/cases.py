@@ -17,7 +17,7 @@ from backend.domain.cases import Case, Channel
 from backend.domain.errors import EditConflict, NotFound
 from backend.domain.events import Event
 from backend.domain.ids import new_id
-from backend.domain.matters import Guide, ReceptionMode
+from backend.domain.matters import Guide, MatterState, ReceptionMode
 from backend.domain.procedure import CaseAction, CaseState
 from backend.services.case_steps import NO_TAP, CaseSteps, Tap
 from backend.services.organisation import Responsible
@@ -54,7 +54,9 @@ class CaseService:
         Raises `NotFound` for an unknown matter and `NotFilable` for one that cannot be filed.
         """
         require(actor, Permission.FILE_CASE)
-        matter = await self._steps.catalogue.matter(matter_id)
+        matter = await self._steps.matters.get(matter_id)
+        if matter is None or matter.state is MatterState.DRAFT:
+            raise NotFound("没有找到这个事项。", field="matter_id")
         case, event = steps.draft(
             case_id or new_id(), matter, by=actor, now=utc(self._steps.clock.now()), channel=channel
         )

@@ -1,0 +1,55 @@
+"""The background worker of one node: relays events, fires timers. Any number of nodes may run it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+
+import structlog
+
+from backend.composition import Services, open_services
+from backend.jobs.outbox import Outbox
+from backend.jobs.timers import TimerSweep
+from config.settings import Settings
+
+log = structlog.get_logger()
+
+Job = Callable[[], Coroutine[None, None, None]]
+
+
+async def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT. What was begun is finished or taken up by another node.
+
+    Raises `Unavailable` when the database does not answer at the start.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    async with open_services(settings) as services:
+        log.info("worker_started")
+        await work(services, stop)
+        log.info("worker_stopped")
+
+
+async def work(services: Services, stop: asyncio.Event) -> None:
+    """Run every job until `stop`. A job that ends by itself is a defect and ends the worker."""
+    tasks = [asyncio.create_task(job(), name=name) for name, job in jobs_of(services).items()]
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*tasks, stopping):
+        task.cancel()
+    for task in (*tasks, stopping):
+        with suppress(asyncio.CancelledError):
+            await task
+    for task in done - {stopping}:
+        task.result()
+
+
+def jobs_of(services: Services) -> dict[str, Job]:
+    """Everything that goes on in the background, by name."""
+    outbox = Outbox(events=services.events, consumers=[services.notices], clock=services.clock)
+    timers = TimerSweep(timers=services.timers, target=services.case_desk, clock=services.clock)
+    return {"outbox": outbox.run, "timers": timers.run}

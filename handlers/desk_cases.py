@@ -1,0 +1,115 @@
+"""Cases for the staff: the work list and the steps of a clerk."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from backend import keys
+from backend.domain.access import Actor
+from backend.domain.errors import Conflict, InvalidInput
+from backend.domain.procedure import CaseState
+from backend.rest.operations import Routes
+from backend.rest.views import Body, Id, Page, PageQuery, encode_cursor
+from handlers.case_views import ActionBody, CaseDetail, CaseView, DeskBrief, Key, Text
+from handlers.cases import moment_cursor
+
+routes = Routes("desk")
+
+
+class DeskQuery(PageQuery):
+    state: list[CaseState] = Field(default_factory=list, max_length=20, description="只看这些状态")
+    due: Literal["overdue", "today"] | None = Field(default=None, description="已超期，或今天到期")
+    open: bool = Field(default=True, description="在办；false 为已办结")
+
+
+class Reasoned(ActionBody):
+    reason: Text = Field(min_length=1, description="申请人会看到")
+
+
+class CorrectionItemBody(Body):
+    """`key` 是材料的 key，或 applicant、agent、form。"""
+
+    key: Key
+    text: Text = Field(min_length=1, description="哪里需要补正；申请人会看到")
+
+
+class CorrectionBody(ActionBody):
+    """补正应当一次性告知：写全所有需要补正的内容。"""
+
+    items: Annotated[list[CorrectionItemBody], Field(min_length=1, max_length=60)]
+
+
+class Approval(ActionBody):
+    result: Text | None = Field(default=None, description="办理结果，如证件名称和编号；申请人会看到")
+
+
+@routes.get("/desk/cases")
+async def list_desk_cases(request: web.Request, query: DeskQuery, actor: Actor) -> Page[DeskBrief]:
+    """我的工作清单，先到期的在前。"""
+    found = await request.config_dict[keys.CASE_DESK].work_list(
+        actor,
+        states=query.state,
+        due=query.due,
+        is_open=query.open,
+        after=moment_cursor(query.cursor),
+        limit=query.limit + 1,
+    )
+    shown, now = found[: query.limit], request.config_dict[keys.CLOCK].now()
+    last = shown[-1] if len(found) > query.limit else None
+    return Page(
+        items=[DeskBrief.at(case, overdue=case.due is not None and case.due.due_at < now) for case, _ in shown],
+        next_cursor=encode_cursor(last[1].isoformat(), last[0].id) if last else None,
+    )
+
+
+@routes.get("/desk/cases/{case_id}")
+async def get_desk_case(request: web.Request, case_id: Id, actor: Actor) -> CaseDetail:
+    """一份办件的全部内容。"""
+    case, guide = await request.config_dict[keys.CASE_DESK].open(actor, case_id)
+    return CaseDetail.with_guide(case, guide, actor)
+
+
+@routes.post("/desk/cases/{case_id}/accept", errors=[Conflict])
+async def accept_case(request: web.Request, case_id: Id, body: ActionBody, actor: Actor) -> CaseView:
+    """受理。法定时限和承诺时限从此起算。"""
+    return CaseView.of(await request.config_dict[keys.CASE_DESK].accept(actor, case_id, body.tap()), actor)
+
+
+@routes.post("/desk/cases/{case_id}/not-accept", errors=[Conflict])
+async def not_accept_case(request: web.Request, case_id: Id, body: Reasoned, actor: Actor) -> CaseView:
+    """不予受理，说明理由。"""
+    desk = request.config_dict[keys.CASE_DESK]
+    return CaseView.of(await desk.not_accept(actor, case_id, body.reason, body.tap()), actor)
+
+
+@routes.post("/desk/cases/{case_id}/request-correction", errors=[Conflict])
+async def request_correction(request: web.Request, case_id: Id, body: CorrectionBody, actor: Actor) -> CaseView:
+    """一次性告知需要补正的全部内容。"""
+    items = {item.key: item.text for item in body.items}
+    if len(items) < len(body.items):
+        raise InvalidInput("同一份材料只写一条。", field="items")
+    desk = request.config_dict[keys.CASE_DESK]
+    return CaseView.of(await desk.request_correction(actor, case_id, items, body.tap()), actor)
+
+
+@routes.post("/desk/cases/{case_id}/approve", errors=[Conflict])
+async def approve_case(request: web.Request, case_id: Id, body: Approval, actor: Actor) -> CaseView:
+    """准予。即办件可以从收件直接到准予。"""
+    desk = request.config_dict[keys.CASE_DESK]
+    return CaseView.of(await desk.approve(actor, case_id, body.result, body.tap()), actor)
+
+
+@routes.post("/desk/cases/{case_id}/refuse", errors=[Conflict])
+async def refuse_case(request: web.Request, case_id: Id, body: Reasoned, actor: Actor) -> CaseView:
+    """不予批准，说明理由。"""
+    desk = request.config_dict[keys.CASE_DESK]
+    return CaseView.of(await desk.refuse(actor, case_id, body.reason, body.tap()), actor)
+
+
+@routes.post("/desk/cases/{case_id}/close", errors=[Conflict])
+async def close_case(request: web.Request, case_id: Id, body: ActionBody, actor: Actor) -> CaseView:
+    """办结。"""
+    return CaseView.of(await request.config_dict[keys.CASE_DESK].close(actor, case_id, body.tap()), actor)
