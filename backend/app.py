@@ -16,13 +16,14 @@ from backend.rest.openapi import document
 from backend.rest.operations import Routes, mount
 from backend.version import VERSION
 from config.settings import Settings
-from handlers import accounts, cases, desk_cases, notices, organisation, staff
+from handlers import accounts, cases, desk_cases, matters, notices, organisation, staff
 
 #: Every resource's routes, in the order of the documentation.
 ROUTES: list[Routes] = [
     accounts.routes,
     staff.routes,
     organisation.routes,
+    matters.routes,
     cases.routes,
     desk_cases.routes,
     notices.routes,
@@ -46,14 +47,16 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
     app[TRUSTED_PROXIES] = settings.trusted_proxies
     app[PUBLIC_ORIGIN] = (settings.public_url or "").rstrip("/")
     app.on_response_prepare.append(add_security_headers)
+    app[matters.GUIDE_CACHE] = matters.GuideCache()
     health.mount(app)
 
     async def run_services(app: web.Application) -> AsyncIterator[None]:
         if services is not None:
             _provide(app, services)
-            yield
+            async with services.catalogue.following():
+                yield
             return
-        async with open_services(settings) as opened:
+        async with open_services(settings) as opened, opened.catalogue.following():
             _provide(app, opened)
             yield
 
@@ -75,6 +78,7 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.STAFF_LOGIN] = services.staff_login
     app[keys.STAFF] = services.staff
     app[keys.ORGANISATION] = services.organisation
+    app[keys.MATTERS] = services.matters
     app[keys.CASES] = services.cases
     app[keys.CASE_DESK] = services.case_desk
     app[keys.NOTICES] = services.notices

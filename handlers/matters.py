@@ -1,0 +1,246 @@
+"""The catalogue: browse, search, read guides and their forms. Public."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote
+
+import orjson
+from aiohttp import web
+from pydantic import Field, StringConstraints
+
+from backend import keys
+from backend.domain.access import ANONYMOUS
+from backend.domain.matters import Audience, Matter, TaskType
+from backend.rest.operations import Routes
+from backend.rest.views import Id, Page, PageQuery, Query, decode_cursor, encode_cursor
+from backend.services.search import SearchFilters
+from backend.storage.matters import BrowseFilters
+from handlers.matter_views import (
+    DepartmentCard,
+    MatterHit,
+    MatterSummary,
+    MatterView,
+    SearchResult,
+    ThemeList,
+    ThemeView,
+)
+
+routes = Routes("matters")
+
+#: Encoded guides are kept up to this many bytes in a process.
+CACHE_BYTES = 64 * 1024 * 1024
+_FRESH = "no-cache"  # may be kept, but must be asked about: a guide can change at any time
+
+MatterCode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{18}[0-9]{13}([0-9]{2})?$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[\w.()（）-]{1,120}$")]
+AreaPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,12}$")]
+Theme = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Words = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class CatalogueQuery(PageQuery):
+    """浏览条件，可以同时使用。"""
+
+    department: Id | None = Field(default=None, description="部门编号")
+    theme: Theme | None = Field(default=None, description="主题")
+    audience: Audience | None = Field(default=None, description="服务对象")
+    task_type: TaskType | None = Field(default=None, description="事项类型")
+    area_code: AreaPrefix | None = Field(default=None, description="行政区划代码或其前几位")
+
+
+class SearchQuery(Query):
+    """搜索词可以是汉字、拼音（juzhuzheng）、首字母（jzz）或混合。"""
+
+    q: Words = Field(description="搜索词")
+    limit: int = Field(default=20, ge=1, le=50)
+    offset: int = Field(default=0, ge=0, le=100)
+    department: Id | None = Field(default=None, description="部门编号")
+    theme: Theme | None = Field(default=None, description="主题")
+    audience: Audience | None = Field(default=None, description="服务对象")
+    task_type: TaskType | None = Field(default=None, description="事项类型")
+    area_code: AreaPrefix | None = Field(default=None, description="行政区划代码或其前几位")
+
+
+class VersionQuery(Query):
+    """不写 `version` 就是现行版本。"""
+
+    version: int | None = Field(default=None, ge=1, le=1_000_000, description="版本号")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedGuide:
+    """An answer, ready to be sent."""
+
+    etag: str
+    body: bytes
+
+
+class GuideCache:
+    """Encoded guides of one catalogue revision, the longest unused dropped first.
+
+    Everything is dropped when this node takes over another revision; what was read before a revision
+    is never kept under the next one.
+    """
+
+    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._revision = -1
+        self._bytes = 0
+        self._guides: OrderedDict[tuple[str, int | None], EncodedGuide] = OrderedDict()
+
+    def get(self, key: tuple[str, int | None], revision: int) -> EncodedGuide | None:
+        """The answer kept for `key`, if it was kept at `revision`."""
+        if revision != self._revision:
+            self._guides.clear()
+            self._bytes, self._revision = 0, revision
+            return None
+        found = self._guides.get(key)
+        if found is not None:
+            self._guides.move_to_end(key)
+        return found
+
+    def put(self, key: tuple[str, int | None], revision: int, guide: EncodedGuide) -> None:
+        """Keep an answer that was read while the catalogue was at `revision`."""
+        if revision != self._revision or key in self._guides:
+            return
+        self._guides[key] = guide
+        self._bytes += len(guide.body)
+        while self._bytes > self._max_bytes:
+            _, dropped = self._guides.popitem(last=False)
+            self._bytes -= len(dropped.body)
+
+
+GUIDE_CACHE = web.AppKey("guide_cache", GuideCache)
+
+
+def encode(matter: Matter) -> EncodedGuide:
+    """The full guide as it is sent, and its entity tag."""
+    body = orjson.dumps(MatterView.of(matter).model_dump(mode="json"))
+    return EncodedGuide(f'"{hashlib.sha256(body).hexdigest()[:32]}"', body)
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether an If-None-Match header names `etag` (weak comparison, RFC 9110 13.1.2)."""
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() == "*":
+        return True
+    return any(tag.strip().removeprefix("W/") == etag for tag in if_none_match.split(","))
+
+
+def _answer(request: web.Request, guide: EncodedGuide) -> web.Response:
+    headers = {"ETag": guide.etag, "Cache-Control": _FRESH}
+    if matches(request.headers.get("If-None-Match"), guide.etag):
+        return web.Response(status=304, headers=headers)
+    headers["Content-Type"] = "application/json; charset=utf-8"
+    return web.Response(body=guide.body, headers=headers)
+
+
+@routes.get("/matters", public=True)
+async def list_matters(request: web.Request, query: CatalogueQuery) -> Page[MatterSummary]:
+    """浏览事项，可按部门、主题、服务对象、事项类型和区划筛选。"""
+    after = decode_cursor(query.cursor, str)
+    filters = BrowseFilters(
+        department_id=query.department,
+        theme=query.theme,
+        audience=query.audience,
+        task_type=query.task_type,
+        area_code=query.area_code,
+    )
+    found = await request.config_dict[keys.MATTERS].browse(
+        ANONYMOUS, filters, after=str(after[0]) if after else None, limit=query.limit + 1
+    )
+    page = found[: query.limit]
+    more = encode_cursor(page[-1].code) if len(found) > query.limit else None
+    return Page(items=[MatterSummary.of(matter) for matter in page], next_cursor=more)
+
+
+@routes.get("/matters/search", public=True, rate=300)
+async def search_matters(request: web.Request, query: SearchQuery) -> SearchResult:
+    """搜索事项：名称、简称、日常用语、部门，支持拼音和首字母。"""
+    filters = SearchFilters(
+        department_id=query.department,
+        theme=query.theme,
+        audience=query.audience,
+        task_type=query.task_type,
+        area_code=query.area_code,
+    )
+    page, known = await request.config_dict[keys.MATTERS].search(
+        ANONYMOUS, query.q, limit=query.limit, offset=query.offset, filters=filters
+    )
+    return SearchResult(
+        items=[
+            MatterHit(matter=MatterSummary.of(known[hit.entry.id]), score=hit.score)
+            for hit in page.hits
+            if hit.entry.id in known
+        ],
+        total=page.total,
+    )
+
+
+@routes.get("/matters/by-code/{code}", public=True, statuses=(304,), headers=("If-None-Match",))
+async def get_matter_by_code(request: web.Request, code: MatterCode) -> MatterView:
+    """按实施编码（31 位）或业务办理项编码（33 位）查看办事指南。"""
+    matter = await request.config_dict[keys.MATTERS].by_code(ANONYMOUS, code)
+    return _answer(request, encode(matter))  # type: ignore[return-value]  # encoded already
+
+
+@routes.get("/matters/{matter_id}", public=True, statuses=(304,), headers=("If-None-Match",))
+async def get_matter(request: web.Request, matter_id: Id, query: VersionQuery) -> MatterView:
+    """查看办事指南全文，可指定版本。"""
+    cache, matters = request.config_dict[GUIDE_CACHE], request.config_dict[keys.MATTERS]
+    key, revision = (matter_id, query.version), matters.revision
+    guide = cache.get(key, revision)
+    if guide is None:
+        guide = encode(await matters.guide(ANONYMOUS, matter_id, query.version))
+        cache.put(key, matters.revision if matters.revision == revision else -1, guide)
+    return _answer(request, guide)  # type: ignore[return-value]  # encoded already
+
+
+@routes.get("/departments", public=True)
+async def list_departments(request: web.Request, query: PageQuery) -> Page[DepartmentCard]:
+    """部门列表。"""
+    after = decode_cursor(query.cursor, str)
+    found = await request.config_dict[keys.MATTERS].departments(
+        ANONYMOUS, after=str(after[0]) if after else None, limit=query.limit + 1
+    )
+    page = found[: query.limit]
+    more = encode_cursor(page[-1].department.id) if len(found) > query.limit else None
+    return Page(items=[DepartmentCard.of(entry) for entry in page], next_cursor=more)
+
+
+@routes.get("/themes", public=True)
+async def list_themes(request: web.Request) -> ThemeList:
+    """主题列表。"""
+    counts = await request.config_dict[keys.MATTERS].themes(ANONYMOUS)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ThemeList(items=[ThemeView(name=name, matters=count) for name, count in ordered])
+
+
+@routes.get(
+    "/guide-files/{name}",
+    public=True,
+    produces=("text/html", "application/pdf", "image/png", "image/jpeg", "application/octet-stream"),
+    statuses=(304,),
+    headers=("If-None-Match",),
+)
+async def get_guide_file(request: web.Request, name: FileName) -> web.Response:
+    """下载空白表格或填写样例。"""
+    file = await request.config_dict[keys.MATTERS].guide_file(ANONYMOUS, name)
+    etag = f'"{file.digest[:32]}"'
+    headers = {
+        "ETag": etag,
+        "Cache-Control": _FRESH,
+        # a form is a document of an editor: it may look as it likes and do nothing
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(name)}",
+    }
+    if matches(request.headers.get("If-None-Match"), etag):
+        return web.Response(status=304, headers=headers)
+    text = file.media_type.startswith("text/")
+    headers["Content-Type"] = file.media_type + ("; charset=utf-8" if text else "")
+    return web.Response(body=file.content, headers=headers)
