@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import socketio
 from aiohttp import web
 
 from backend import keys
 from backend.composition import Services, open_services
+from backend.domain.access import Actor
+from backend.domain.errors import Unauthenticated
 from backend.rest import docs, health
 from backend.rest.context import PUBLIC_ORIGIN, TRUSTED_PROXIES
 from backend.rest.middleware import add_security_headers, observe
 from backend.rest.openapi import document
 from backend.rest.operations import Routes, mount
 from backend.version import VERSION
+from chat import sockets
+from chat.node import ChatNode
 from config.settings import Settings
-from handlers import accounts, cases, desk_cases, matters, notices, organisation, staff
+from handlers import accounts, cases, consultations, desk_cases, matters, notices, organisation, staff
+from uploads import handlers as uploads
 
 #: Every resource's routes, in the order of the documentation.
 ROUTES: list[Routes] = [
@@ -26,6 +32,8 @@ ROUTES: list[Routes] = [
     matters.routes,
     cases.routes,
     desk_cases.routes,
+    consultations.routes,
+    uploads.routes,
     notices.routes,
 ]
 
@@ -53,16 +61,49 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
     async def run_services(app: web.Application) -> AsyncIterator[None]:
         if services is not None:
             _provide(app, services)
-            async with services.catalogue.following():
+            async with services.catalogue.following(), _chat(socket_server, services).running():
                 yield
             return
-        async with open_services(settings) as opened, opened.catalogue.following():
+        async with (
+            open_services(settings) as opened,
+            opened.catalogue.following(),
+            _chat(socket_server, opened).running(),
+        ):
             _provide(app, opened)
             yield
 
     app.cleanup_ctx.append(run_services)
+    socket_server = sockets.create_server([settings.public_url] if settings.public_url else [])
+    sockets.mount(socket_server, app)
+    app.cleanup_ctx.append(
+        uploads.photo_intake(
+            settings.var / "uploads" / "tmp", max_bytes=settings.max_photo, processes=settings.photo_workers
+        )
+    )
     app.add_subapp("/api", api)
     return app
+
+
+def _chat(server: socketio.AsyncServer, services: Services) -> ChatNode:
+    """The socket side of this node."""
+
+    async def refresh(actor: Actor) -> Actor:
+        if actor.session_id is None:
+            raise Unauthenticated
+        return await services.sessions.actor_of(actor.session_id)
+
+    return ChatNode(
+        server,
+        service=services.consultations,
+        log=services.consultation_log,
+        presence=services.presence,
+        tickets=services.socket_tickets,
+        refresh=refresh,
+        clock=services.clock,
+        redis=services.redis,
+        prefix=services.database.name,
+        events_per_second=services.settings.chat_events_per_second,
+    )
 
 
 def _provide(app: web.Application, services: Services) -> None:
@@ -81,4 +122,7 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.MATTERS] = services.matters
     app[keys.CASES] = services.cases
     app[keys.CASE_DESK] = services.case_desk
+    app[keys.MATERIALS] = services.materials
     app[keys.NOTICES] = services.notices
+    app[keys.CONSULTATIONS] = services.consultations
+    app[keys.SOCKET_TICKETS] = services.socket_tickets

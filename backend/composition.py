@@ -26,23 +26,34 @@ from backend.services.case_desk import CaseDesk
 from backend.services.case_steps import CaseSteps
 from backend.services.cases import CaseService
 from backend.services.catalogue import Catalogue
+from backend.services.consultation_log import ConsultationLog
+from backend.services.consultation_references import ConsultationReferences
+from backend.services.consultations import ConsultationService
+from backend.services.directory import DirectoryService
+from backend.services.materials import MaterialService
 from backend.services.matter_import import MatterImporter
 from backend.services.matters import MatterService
 from backend.services.notices import NoticeService
 from backend.services.organisation import OrganisationService
+from backend.services.presence import PresenceService
 from backend.services.sessions import SessionService
+from backend.services.socket_tickets import SocketTicketService
 from backend.services.staff import StaffService
 from backend.storage import schema
 from backend.storage.accounts import CitizenStore, LoginAttemptStore, StaffStore
 from backend.storage.cases import CaseStore
+from backend.storage.consultations import ConsultationStore
 from backend.storage.database import Database
 from backend.storage.events import EventStore
 from backend.storage.idempotency import IdempotencyStore
+from backend.storage.materials import MaterialStore
 from backend.storage.matters import MatterStore
 from backend.storage.notices import NoticeStore
 from backend.storage.organisation import OrganisationStore
 from backend.storage.personal_data import PersonalDataCodec
+from backend.storage.presence import PresenceStore
 from backend.storage.sessions import SessionCache, SessionStore
+from backend.storage.socket_tickets import SocketTicketStore
 from backend.storage.timers import TimerStore
 from config.settings import Settings
 
@@ -65,12 +76,18 @@ class Services:
     organisation: OrganisationService
     cases: CaseService
     case_desk: CaseDesk
+    materials: MaterialService
     notices: NoticeService
     events: EventStore
     timers: TimerStore
     catalogue: Catalogue
     matters: MatterService
     matter_importer: MatterImporter
+    consultation_store: ConsultationStore
+    consultation_log: ConsultationLog
+    consultations: ConsultationService
+    presence: PresenceService
+    socket_tickets: SocketTicketService
 
 
 @asynccontextmanager
@@ -116,12 +133,26 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
         matters = MatterService(matters=matter_store, organisation=organisation_store, catalogue=catalogue, clock=clock)
         organisation = OrganisationService(organisation=organisation_store, staff=staff_store)
         events, timers = EventStore(database), TimerStore(database)
+        case_store = CaseStore(database, events, timers, personal_data)
         case_steps = CaseSteps(
             database=database,
-            cases=CaseStore(database, events, timers, personal_data),
+            cases=case_store,
             events=events,
             matters=matter_store,
             clock=clock,
+        )
+        case_service = CaseService(steps=case_steps, office=organisation)
+        consultation_store = ConsultationStore(database)
+        consultation_log = ConsultationLog(store=consultation_store, clock=clock)
+        stack.push_async_callback(consultation_log.close)
+        presence = PresenceService(store=PresenceStore(database))
+        consultations = ConsultationService(
+            store=consultation_store,
+            log=consultation_log,
+            presence=presence,
+            directory=DirectoryService(organisation=organisation_store, staff=staff_store, find_matter=matters.matter),
+            clock=clock,
+            references=ConsultationReferences(cases=case_store, pages=MaterialStore(database)),
         )
         yield Services(
             settings=settings,
@@ -152,14 +183,20 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
                 clock=clock,
             ),
             organisation=organisation,
-            cases=CaseService(steps=case_steps, office=organisation),
+            cases=case_service,
             case_desk=CaseDesk(steps=case_steps),
+            materials=MaterialService(pages=MaterialStore(database), cases=case_service, clock=clock),
             notices=NoticeService(notices=NoticeStore(database), clock=clock),
             events=events,
             timers=timers,
             catalogue=catalogue,
             matters=matters,
             matter_importer=MatterImporter(matters=matters, organisation=organisation_store),
+            consultation_store=consultation_store,
+            consultation_log=consultation_log,
+            consultations=consultations,
+            presence=presence,
+            socket_tickets=SocketTicketService(store=SocketTicketStore(database)),
         )
 
 

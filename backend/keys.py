@@ -12,10 +12,13 @@ from backend.ports import Clock
 from backend.services.accounts import CitizenService, StaffLoginService
 from backend.services.case_desk import CaseDesk
 from backend.services.cases import CaseService
+from backend.services.materials import MaterialService
+from backend.services.consultations import ConsultationService
 from backend.services.matters import MatterService
 from backend.services.notices import NoticeService
 from backend.services.organisation import OrganisationService
 from backend.services.sessions import SessionService
+from backend.services.socket_tickets import SocketTicketService
 from backend.services.staff import StaffService
 from backend.storage.database import Database
 from backend.storage.idempotency import IdempotencyStore
@@ -47,6 +50,9 @@ ORGANISATION = web.AppKey("organisation", OrganisationService)
 MATTERS = web.AppKey("matters", MatterService)
 CASES = web.AppKey("cases", CaseService)
 CASE_DESK = web.AppKey("case_desk", CaseDesk)
+MATERIALS = web.AppKey("materials", MaterialService)
 NOTICES = web.AppKey("notices", NoticeService)
+CONSULTATIONS = web.AppKey("consultations", ConsultationService)
+SOCKET_TICKETS = web.AppKey("socket_tickets", SocketTicketService)
 IDEMPOTENCY = web.AppKey("idempotency", IdempotencyStore)
 REDIS = web.AppKey("redis", Redis)

@@ -10,6 +10,7 @@ from contextlib import suppress
 import structlog
 
 from backend.composition import Services, open_services
+from backend.jobs.material_cleanup import MaterialCleanup
 from backend.jobs.outbox import Outbox
 from backend.jobs.timers import TimerSweep
 from config.settings import Settings
@@ -52,4 +53,5 @@ def jobs_of(services: Services) -> dict[str, Job]:
     """Everything that goes on in the background, by name."""
     outbox = Outbox(events=services.events, consumers=[services.notices], clock=services.clock)
     timers = TimerSweep(timers=services.timers, target=services.case_desk, clock=services.clock)
-    return {"outbox": outbox.run, "timers": timers.run}
+    cleanup = MaterialCleanup(services.materials)
+    return {"outbox": outbox.run, "timers": timers.run, "material_cleanup": cleanup.run}

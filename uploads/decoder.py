@@ -1,6 +1,7 @@
-"""The process that decodes: `python -m uploads.decoder MEMORY_BYTES CPU_SECONDS`, started by `uploads.workers`.
+"""The process that decodes, started by `uploads.workers`.
 
-It speaks over its standard streams and knows nothing of the product: no settings, no database, no loop.
+`python -m uploads.decoder MEMORY_BYTES CPU_SECONDS MAX_BYTES` speaks over its standard
+streams and knows nothing of the product: no settings, no database, no loop.
 
 - At start, when it is ready to work, one empty frame.
 - Request: one line of JSON, `{"path": …}`. Reply: one frame.
@@ -29,8 +30,8 @@ from backend.domain.errors import DomainError
 NICENESS = 10
 
 
-def main(memory_bytes: int, cpu_seconds: int) -> None:
-    """Serve requests until standard input ends, within `memory_bytes` and `cpu_seconds` for each."""
+def main(memory_bytes: int, cpu_seconds: int, max_bytes: int) -> None:
+    """Serve requests until standard input ends; each file of `max_bytes`, in `cpu_seconds`, in `memory_bytes`."""
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     # A library that prints must not speak into the protocol.
@@ -46,7 +47,7 @@ def main(memory_bytes: int, cpu_seconds: int) -> None:
         _allow_cpu(cpu_seconds)
         started = time.process_time()
         try:
-            photo = normalise_file(Path(json.loads(line)["path"]))
+            photo = normalise_file(Path(json.loads(line)["path"]), max_bytes=max_bytes)
         except DomainError as error:
             head: dict[str, object] = {"error": error.code, "detail": error.detail, "extra": error.extra}
             _frame(replies, head)
@@ -90,4 +91,4 @@ def _frame(replies: BinaryIO, head: dict[str, object], *bodies: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*(int(argument) for argument in sys.argv[1:4]))

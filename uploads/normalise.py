@@ -30,7 +30,7 @@ from typing import BinaryIO, Final
 # that it has in order to find them.
 from PIL import Image, ImageStat, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
 
-from backend.domain.materials import NormalisedPhoto
+from backend.domain.photos import NormalisedPhoto
 from uploads.errors import DamagedPhoto, PhotoTooLarge
 from uploads.sniff import HEAD_BYTES, PhotoFormat, require_photo
 
@@ -42,7 +42,7 @@ LONG_SIDE_TOLERATED: Final = 2400
 #: Long side of a thumbnail, in pixels.
 THUMBNAIL_SIDE: Final = 320
 
-#: Bytes of the original file.
+#: Bytes of the original file, unless told otherwise.
 MAX_BYTES: Final = 12 * 1024 * 1024
 
 #: Pixels of the original, per format, so that decoding stays inside 300 MB. JPEG is decoded already shrunk
@@ -74,14 +74,14 @@ _UPRIGHT: Final[dict[int, Image.Transpose]] = {
 }
 
 
-def normalise_file(path: Path) -> NormalisedPhoto:
-    """Make the photograph at `path` a page.
+def normalise_file(path: Path, *, max_bytes: int = MAX_BYTES) -> NormalisedPhoto:
+    """Make the photograph at `path`, of `max_bytes` at most, a page.
 
     Raises `NotAPhoto`, `UnsupportedPhoto`, `DamagedPhoto` or `PhotoTooLarge` (`uploads.errors`).
     """
     with path.open("rb") as file:
-        if path.stat().st_size > MAX_BYTES:
-            raise PhotoTooLarge(f"照片文件不能超过 {MAX_BYTES // 1024 // 1024} MB，请压缩后上传。")
+        if path.stat().st_size > max_bytes:
+            raise PhotoTooLarge(f"照片文件不能超过 {max_bytes / 1024 / 1024:g} MB，请压缩后上传。")
         photo_format = require_photo(file.read(HEAD_BYTES))
         file.seek(0)
         try:

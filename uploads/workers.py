@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 import structlog
 
 from backend.domain.errors import DomainError
-from backend.domain.materials import NormalisedPhoto
+from backend.domain.photos import NormalisedPhoto
 from uploads.errors import BY_CODE, DamagedPhoto, PhotosBusy, UnreasonablePhoto
 
 log = structlog.get_logger()
@@ -36,13 +36,14 @@ class WorkerLimits:
     """What decoding may take.
 
     `wait_seconds` (for a free process) and `decode_seconds` together bound a photograph's whole time.
-    `memory_bytes` limits the address space of a process, hence its resident memory too.
+    `memory_bytes` limits the address space of a process, hence its resident memory too; `max_bytes` the file.
     """
 
     processes: int = 2
     wait_seconds: float = 2.0
     decode_seconds: float = 3.0
     memory_bytes: int = 290 * 1000 * 1000
+    max_bytes: int = 12 * 1024 * 1024
     max_waiting: int = 32
     idle_seconds: float = 30.0
     photos_per_process: int = 1000
@@ -55,7 +56,8 @@ class _Gone(Exception):
 class PhotoWorkers:
     """Normalises photographs outside the event loop: `async with PhotoWorkers() as workers: …`.
 
-    One process is kept warm; more, up to the limit, start when they are needed and end when idle.
+    Processes start when they are needed, up to the limit (`start` has one ready before the first
+    photograph); those that idle end, but for the last one.
     """
 
     def __init__(self, limits: WorkerLimits | None = None) -> None:
@@ -69,7 +71,6 @@ class PhotoWorkers:
         self._reaper: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
-        await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,7 +92,7 @@ class PhotoWorkers:
         return len(self._busy)
 
     async def start(self) -> None:
-        """Start the process that is kept warm. Raises `PhotosBusy` when it cannot run."""
+        """Have a process ready before the first photograph. Raises `PhotosBusy` when it cannot run."""
         self._idle.append(await self._spawn())
 
     async def stop(self) -> None:
@@ -137,7 +138,7 @@ class PhotoWorkers:
 
     async def _take(self) -> _Process:
         if self._closed or self._waiting >= self._limits.max_waiting:
-            raise PhotosBusy()
+            raise PhotosBusy
         self._waiting += 1
         acquired = False
         try:
@@ -145,23 +146,38 @@ class PhotoWorkers:
                 await self._free.acquire()
                 acquired = True
                 if self._closed:
-                    raise PhotosBusy()
+                    raise PhotosBusy
                 while self._idle:
                     process = self._idle.pop()
                     if process.alive:
                         return process
                     self._dispose(process)
-                return await self._spawn()
+                starting = asyncio.get_running_loop().create_task(self._spawn())
+                try:
+                    return await asyncio.shield(starting)
+                except (TimeoutError, asyncio.CancelledError):
+                    acquired = False  # the place is given back when the start is over, for the next one
+                    self._background(self._adopt(starting))
+                    raise
         except TimeoutError as error:
             if acquired:
                 self._free.release()
-            raise PhotosBusy() from error
+            raise PhotosBusy from error
         except BaseException:
             if acquired:
                 self._free.release()
             raise
         finally:
             self._waiting -= 1
+
+    async def _adopt(self, starting: asyncio.Task[_Process]) -> None:
+        """Keep a process whose start took longer than its caller could wait."""
+        try:
+            self._idle.append(await starting)
+        except PhotosBusy:
+            log.exception("photo_worker_not_started")
+        finally:
+            self._free.release()
 
     def _give_back(self, process: _Process, *, healthy: bool) -> None:
         self._busy.discard(process)
@@ -227,6 +243,7 @@ class _Process:
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "uploads.decoder", str(limits.memory_bytes), str(int(limits.decode_seconds) + 2)),
+                str(limits.max_bytes),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -237,14 +254,14 @@ class _Process:
                 limit=1024 * 1024,
             )
         except OSError as error:
-            raise PhotosBusy() from error
+            raise PhotosBusy from error
         process = cls(child)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await process._read_frame()
         except (_Gone, TimeoutError) as error:
             await process.kill()
-            raise PhotosBusy() from error
+            raise PhotosBusy from error
         except BaseException:
             await process.kill()
             raise
@@ -256,7 +273,7 @@ class _Process:
 
     @property
     def alive(self) -> bool:
-        return self._child.returncode is None
+        return self._child.returncode is None and not self._replies.at_eof()
 
     async def normalise(self, path: Path) -> NormalisedPhoto:
         self.photos += 1

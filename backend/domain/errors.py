@@ -104,6 +104,13 @@ class TooLarge(DomainError):
     title = "内容过大"
 
 
+class RangeNotSatisfiable(DomainError):
+    """The part that is asked for lies beyond the end."""
+
+    code = "range-not-satisfiable"
+    title = "请求的范围超出了文件大小"
+
+
 class UnsupportedMedia(DomainError):
     """The content is of a kind that is not accepted."""
 

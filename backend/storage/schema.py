@@ -15,7 +15,21 @@ from pymongo.errors import DuplicateKeyError
 
 from backend.domain.errors import Unavailable
 from backend.domain.ids import new_id
-from backend.storage import accounts, cases, events, idempotency, matters, notices, organisation, sessions, timers
+from backend.storage import (
+    accounts,
+    cases,
+    consultations,
+    events,
+    idempotency,
+    materials,
+    matters,
+    notices,
+    organisation,
+    presence,
+    sessions,
+    socket_tickets,
+    timers,
+)
 from backend.storage.database import Database, IndexDeclaration
 
 log = structlog.get_logger()
@@ -31,6 +45,10 @@ INDEXES: list[IndexDeclaration] = [
     *cases.INDEXES,
     *notices.INDEXES,
     *matters.INDEXES,
+    *consultations.INDEXES,
+    *presence.INDEXES,
+    *socket_tickets.INDEXES,
+    *materials.INDEXES,
 ]
 
 Migration = Callable[[Database], Awaitable[None]]

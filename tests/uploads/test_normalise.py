@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from backend.domain.errors import DomainError
-from backend.domain.materials import NormalisedPhoto
+from backend.domain.photos import NormalisedPhoto
 from tests.uploads.samples import (
     QUARTERS,
     animated,

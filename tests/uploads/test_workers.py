@@ -58,6 +58,7 @@ def status(pid: int) -> dict[str, str]:
 async def test_a_hanging_decode_is_killed_and_the_next_photo_works(good: Path, endless: Path) -> None:
     limits = WorkerLimits(processes=1, wait_seconds=20, decode_seconds=0.5)
     async with PhotoWorkers(limits) as workers:
+        await workers.start()
         before = workers.pids
 
         with pytest.raises(UnreasonablePhoto):
@@ -72,6 +73,7 @@ async def test_a_hanging_decode_is_killed_and_the_next_photo_works(good: Path, e
 async def test_a_hanging_decode_holds_up_nobody_else(good: Path, endless: Path) -> None:
     limits = WorkerLimits(processes=2, wait_seconds=20, decode_seconds=3)
     async with PhotoWorkers(limits) as workers:
+        await workers.start()
         hanging = asyncio.create_task(workers.normalise(endless))
         await until(lambda: workers.busy == 1)
 
@@ -84,6 +86,7 @@ async def test_a_hanging_decode_holds_up_nobody_else(good: Path, endless: Path) 
 
 async def test_a_killed_process_is_replaced(good: Path, endless: Path) -> None:
     async with PhotoWorkers(GENEROUS) as workers:
+        await workers.start()
         (pid,) = workers.pids
         decoding = asyncio.create_task(workers.normalise(endless))
         await until(lambda: workers.busy == 1)
@@ -96,6 +99,7 @@ async def test_a_killed_process_is_replaced(good: Path, endless: Path) -> None:
 
 async def test_a_process_that_died_idle_is_replaced(good: Path) -> None:
     async with PhotoWorkers(GENEROUS) as workers:
+        await workers.start()
         (pid,) = workers.pids
         os.kill(pid, signal.SIGKILL)
         await until(lambda: status(pid).get("State", "Z")[0] == "Z")
@@ -116,6 +120,7 @@ async def attempt(workers: PhotoWorkers, path: Path) -> str:
 async def test_a_full_queue_says_when_to_come_back(good: Path, endless: Path) -> None:
     limits = WorkerLimits(processes=1, max_waiting=2, wait_seconds=30, decode_seconds=2)
     async with PhotoWorkers(limits) as workers:
+        await workers.start()
         hanging = asyncio.create_task(workers.normalise(endless))
         await until(lambda: workers.busy == 1)
         waiting = [asyncio.create_task(workers.normalise(good)) for _ in range(2)]
@@ -133,6 +138,7 @@ async def test_a_full_queue_says_when_to_come_back(good: Path, endless: Path) ->
 async def test_waiting_for_a_process_has_an_end(good: Path, endless: Path) -> None:
     limits = WorkerLimits(processes=1, wait_seconds=0.2, decode_seconds=3)
     async with PhotoWorkers(limits) as workers:
+        await workers.start()
         hanging = asyncio.create_task(workers.normalise(endless))
         await until(lambda: workers.busy == 1)
 
@@ -147,6 +153,7 @@ async def test_memory_beyond_the_limit_is_a_refusal_and_not_a_death(tmp_path: Pa
     path.write_bytes(encoded(photo(3000, 2400), "PNG", compress_level=1))
     limits = WorkerLimits(processes=1, wait_seconds=20, decode_seconds=20, memory_bytes=55_000_000)
     async with PhotoWorkers(limits) as workers:
+        await workers.start()
         before = workers.pids
 
         with pytest.raises(Exception, match="像素过多"):
@@ -159,6 +166,7 @@ async def test_memory_beyond_the_limit_is_a_refusal_and_not_a_death(tmp_path: Pa
 async def test_a_cancelled_caller_leaves_a_working_pool(good: Path, endless: Path) -> None:
     limits = WorkerLimits(processes=1, wait_seconds=20, decode_seconds=20)
     async with PhotoWorkers(limits) as workers:
+        await workers.start()
         before = workers.pids
         decoding = asyncio.create_task(workers.normalise(endless))
         await until(lambda: workers.busy == 1)
@@ -190,6 +198,7 @@ async def test_processes_that_nobody_needs_end(good: Path) -> None:
 async def test_a_process_is_renewed_after_its_share(good: Path) -> None:
     limits = WorkerLimits(processes=1, wait_seconds=20, decode_seconds=20, photos_per_process=2)
     async with PhotoWorkers(limits) as workers:
+        await workers.start()
         before = workers.pids
         for _ in range(3):
             await workers.normalise(good)
@@ -225,6 +234,7 @@ async def test_stopping_finishes_what_is_being_decoded_and_leaves_no_process(goo
 
 async def test_a_process_is_bound_before_it_reads_anything() -> None:
     async with PhotoWorkers(GENEROUS) as workers:
+        await workers.start()
         (pid,) = workers.pids
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         limits = Path(f"/proc/{pid}/limits").read_text()
