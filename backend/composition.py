@@ -78,6 +78,7 @@ class Services:
     case_desk: CaseDesk
     materials: MaterialService
     notices: NoticeService
+    notice_store: NoticeStore
     events: EventStore
     timers: TimerStore
     catalogue: Catalogue
@@ -132,7 +133,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
         catalogue = Catalogue(matter_store)
         matters = MatterService(matters=matter_store, organisation=organisation_store, catalogue=catalogue, clock=clock)
         organisation = OrganisationService(organisation=organisation_store, staff=staff_store)
-        events, timers = EventStore(database), TimerStore(database)
+        events, timers, notice_store = EventStore(database), TimerStore(database), NoticeStore(database)
         case_store = CaseStore(database, events, timers, personal_data)
         case_steps = CaseSteps(
             database=database,
@@ -186,7 +187,8 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             cases=case_service,
             case_desk=CaseDesk(steps=case_steps),
             materials=MaterialService(pages=MaterialStore(database), cases=case_service, clock=clock),
-            notices=NoticeService(notices=NoticeStore(database), clock=clock),
+            notices=NoticeService(notices=notice_store, clock=clock),
+            notice_store=notice_store,
             events=events,
             timers=timers,
             catalogue=catalogue,

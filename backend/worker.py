@@ -10,6 +10,7 @@ from contextlib import suppress
 import structlog
 
 from backend.composition import Services, open_services
+from backend.jobs.consultation_relay import ConsultationRelay
 from backend.jobs.material_cleanup import MaterialCleanup
 from backend.jobs.outbox import Outbox
 from backend.jobs.timers import TimerSweep
@@ -54,4 +55,12 @@ def jobs_of(services: Services) -> dict[str, Job]:
     outbox = Outbox(events=services.events, consumers=[services.notices], clock=services.clock)
     timers = TimerSweep(timers=services.timers, target=services.case_desk, clock=services.clock)
     cleanup = MaterialCleanup(services.materials)
-    return {"outbox": outbox.run, "timers": timers.run, "material_cleanup": cleanup.run}
+    answers = ConsultationRelay(
+        store=services.consultation_store, notices=services.notice_store, clock=services.clock
+    )
+    return {
+        "outbox": outbox.run,
+        "timers": timers.run,
+        "material_cleanup": cleanup.run,
+        "consultation_relay": answers.run,
+    }

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import socketio
-from aiohttp import web
 from redis.asyncio import Redis
 
 from backend.ports import Clock
@@ -20,7 +19,6 @@ from chat.desks import Desks
 from chat.events import Handlers
 from chat.hub import Hub
 from chat.namespaces import ChatNamespace
-from chat.sockets import PATH, create_server
 
 
 class _Transport:
@@ -55,6 +53,7 @@ class ChatNode:
 
     def __init__(
         self,
+        server: socketio.AsyncServer,
         *,
         service: ConsultationService,
         log: ConsultationLog,
@@ -64,14 +63,14 @@ class ChatNode:
         clock: Clock,
         redis: Redis,
         prefix: str,
-        origins: Sequence[str] = (),
         events_per_second: float = PER_SECOND,
     ) -> None:
-        """`refresh` gives an actor's present rights or raises `Unauthenticated`; `prefix` keeps the hints
-        of different databases on one Redis apart; `origins` are the allowed browser origins."""
-        self.server = create_server(origins)
+        """`server` is of `chat.sockets.create_server`; `refresh` gives an actor's present rights or raises
+        `Unauthenticated`; `prefix` keeps the hints of different databases on one Redis apart;
+        `events_per_second` bounds each socket."""
+        self.server = server
         self.connections = Connections(per_second=events_per_second)
-        transport = _Transport(self.server)
+        transport = _Transport(server)
         self.hub = Hub(
             service=service,
             transport=transport,
@@ -98,15 +97,6 @@ class ChatNode:
                     refresh=refresh,
                 )
             )
-
-    def mount(self, app: web.Application) -> None:
-        """Answer on `/socket.io/` of the root application, outside the API's authentication."""
-        self.server.attach(app, socketio_path=PATH)
-        app.on_shutdown.append(self._close_sockets)
-
-    async def _close_sockets(self, _: web.Application) -> None:
-        """Before the HTTP server waits for its open connections, of which these would be the last."""
-        await self.server.eio.disconnect()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -6,61 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from backend.domain.consultation_content import (
-    MAX_ATTACHMENTS,
-    Attachment,
-    Card,
-    CardKind,
-    Content,
-    Location,
-)
 from backend.domain.consultation_operations import CloseReason
+from backend.rest.consultation_bodies import LONG, SEQ_MAX, ContentBody
 from backend.rest.views import Body, Id
 
-#: Longer than any limit of the rules: those give the better answer.
-_LONG = 10_000
-_SEQ_MAX = 2**53
-
-Seq = Annotated[int, Field(ge=0, le=_SEQ_MAX)]
+Seq = Annotated[int, Field(ge=0, le=SEQ_MAX)]
 Cursor = tuple[Seq, Seq]
-
-
-class AttachmentBody(Body):
-    upload_id: Id
-
-
-class LocationBody(Body):
-    latitude: float = Field(ge=-90, le=90, allow_inf_nan=False)
-    longitude: float = Field(ge=-180, le=180, allow_inf_nan=False)
-    name: str = Field(default="", max_length=100)
-    address: str = Field(default="", max_length=200)
-
-
-class CardBody(Body):
-    kind: CardKind
-    target_id: str = Field(max_length=64)
-    title: str = Field(max_length=200)
-    version: int | None = Field(default=None, ge=1, le=_SEQ_MAX)
-    item: str | None = Field(default=None, max_length=100)
-
-
-class ContentBody(Body):
-    """消息内容：文字、附件、位置、卡片至少有一样。"""
-
-    text: str = Field(default="", max_length=_LONG)
-    attachments: list[AttachmentBody] = Field(default_factory=list, max_length=MAX_ATTACHMENTS)
-    location: LocationBody | None = None
-    card: CardBody | None = None
-    reply_to: int | None = Field(default=None, ge=1, le=_SEQ_MAX)
-
-    def content(self) -> Content:
-        return Content(
-            text=self.text,
-            attachments=tuple(Attachment(a.upload_id) for a in self.attachments),
-            location=Location(**self.location.model_dump()) if self.location else None,
-            card=Card(**self.card.model_dump()) if self.card else None,
-            reply_to=self.reply_to,
-        )
 
 
 class Connect(Body):
@@ -79,7 +30,7 @@ class Hello(Body):
 
 class Open(Body):
     cid: Id
-    subject: str = Field(max_length=_LONG)
+    subject: str = Field(max_length=LONG)
     matter_id: Id | None = None
     case_id: Id | None = None
     area_code: str | None = Field(default=None, pattern=r"^\d{6,12}$")
@@ -100,7 +51,7 @@ class Send(Act):
 
 class EditMessage(Act):
     target_seq: Seq
-    text: str = Field(max_length=_LONG)
+    text: str = Field(max_length=LONG)
 
 
 class RecallMessage(Act):
@@ -108,7 +59,7 @@ class RecallMessage(Act):
 
 
 class AddNote(Act):
-    text: str = Field(max_length=_LONG)
+    text: str = Field(max_length=LONG)
 
 
 class Decide(Act):
@@ -116,23 +67,23 @@ class Decide(Act):
 
 
 class Decline(Decide):
-    reason: str = Field(max_length=_LONG)
+    reason: str = Field(max_length=LONG)
 
 
 class Transfer(Decide):
     post_id: Id
-    reason: str = Field(max_length=_LONG)
+    reason: str = Field(max_length=LONG)
 
 
 class CloseIt(Act):
     ver: Seq | None = None
     reason: CloseReason = CloseReason.ANSWERED
-    remark: str = Field(default="", max_length=_LONG)
+    remark: str = Field(default="", max_length=LONG)
 
 
 class Rate(Act):
-    score: int = Field(ge=-_SEQ_MAX, le=_SEQ_MAX)
-    comment: str = Field(default="", max_length=_LONG)
+    score: int = Field(ge=-SEQ_MAX, le=SEQ_MAX)
+    comment: str = Field(default="", max_length=LONG)
 
 
 class GetOps(InConversation):

@@ -68,3 +68,14 @@ def create_server(origins: Sequence[str] = ()) -> socketio.AsyncServer:
     )
     server.eio._async = {**server.eio._async, "websocket": PlainWebSocket}
     return server
+
+
+def mount(server: socketio.AsyncServer, app: web.Application) -> None:
+    """Answer on `/socket.io/` of the root application, outside the API's authentication."""
+    server.attach(app, socketio_path=PATH)
+
+    async def close_sockets(_: web.Application) -> None:
+        """Before the HTTP server waits for its open connections, of which these would be the last."""
+        await server.eio.disconnect()
+
+    app.on_shutdown.append(close_sockets)

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     photo_workers: int = Field(default=1, ge=1, le=16)
     rate_per_minute: int = Field(default=600, ge=1)
     """Requests a minute for one session, or for one address without a session."""
+    chat_events_per_second: float = Field(default=15.0, gt=0)
+    """Events one socket may send in the long run; four times as many at once."""
     login_rate_per_minute: int = Field(default=60, ge=1)
     """Login attempts a minute from one address."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -46,8 +46,12 @@ class Directory(Protocol):
         ...
 
 
-CheckCase = Callable[[Actor, str], Awaitable[None]]
-ResolveAttachments = Callable[[Actor, Sequence[Attachment]], Awaitable[tuple[Attachment, ...]]]
+class References(Protocol):
+    """What a consultation may refer to; raises `NotFound` for what the actor may not see."""
+
+    async def check_case(self, actor: Actor, case_id: str) -> None: ...
+
+    async def attachments(self, actor: Actor, wanted: Sequence[Attachment]) -> tuple[Attachment, ...]: ...
 
 
 def party_of(actor: Actor) -> Party:
@@ -79,7 +83,7 @@ def may_read(actor: Actor, state: Consultation) -> bool:
 
 
 class ConsultationBase:
-    """`check_case` and `resolve_attachments` raise for what is not the actor's."""
+    """What every use case works with."""
 
     def __init__(
         self,
@@ -89,16 +93,14 @@ class ConsultationBase:
         presence: PresenceService,
         directory: Directory,
         clock: Clock,
-        check_case: CheckCase,
-        resolve_attachments: ResolveAttachments,
+        references: References,
     ) -> None:
         self._store = store
         self._log = log
         self._presence = presence
         self._directory = directory
         self._clock = clock
-        self._check_case = check_case
-        self._resolve_attachments = resolve_attachments
+        self._references = references
 
     async def _routed(
         self, situation: Situation, cause: AssignmentCause, excluded: frozenset[str] = frozenset()
@@ -116,7 +118,7 @@ class ConsultationBase:
     async def _resolved(self, actor: Actor, content: Content) -> Content:
         if not content.attachments:
             return content
-        return replace(content, attachments=await self._resolve_attachments(actor, content.attachments))
+        return replace(content, attachments=await self._references.attachments(actor, content.attachments))
 
 
 def check_cid(cid: str) -> None:

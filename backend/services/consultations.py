@@ -86,7 +86,7 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
             return before
         matter = await self._directory.matter(matter_id) if matter_id else None
         if case_id is not None:
-            await self._check_case(actor, case_id)
+            await self._references.check_case(actor, case_id)
         area = area_code or (matter.area_code if matter else None)
         pinned = MatterRef(matter.id, matter.version, matter.guide.name) if matter else None
         first: list[Draft] = [Draft(Opened(request.sender, subject, pinned, case_id, area))]

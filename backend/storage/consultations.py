@@ -51,7 +51,7 @@ INDEXES: list[IndexDeclaration] = [
         [("consultation_id", 1), ("sender.kind", 1), ("sender.id", 1), ("cid", 1)],
         {"unique": True, "name": CID_INDEX},
     ),
-    (OPS, [("relayed", 1), ("_id", 1)], {"partialFilterExpression": {"relayed": False}, "name": "unrelayed"}),
+    (OPS, [("relayed", 1), ("at", 1)], {"partialFilterExpression": {"relayed": False}, "name": "unrelayed"}),
     (STATES, [("citizen.id", 1), ("open_cid", 1)], {"unique": True, "name": "citizen_open_cid"}),
     (STATES, [("citizen.id", 1), ("updated_at", -1), ("_id", -1)], {"name": "citizen_recent"}),
     (STATES, [("staff.id", 1), ("state", 1), ("updated_at", -1)], {"name": "staff_state"}),
@@ -326,9 +326,9 @@ class ConsultationStore:
         found = self._receipts.find({"consultation_id": consultation_id})
         return [(_party.validate_python(d["party"]), d["delivered"], d["read"]) async for d in found]
 
-    async def unrelayed(self, limit: int) -> list[Operation]:
-        """Answers whose citizens have not been told outside the socket, oldest first."""
-        found = self._ops.find({"relayed": False}).sort("_id", 1).limit(limit)
+    async def unrelayed(self, before: datetime, limit: int) -> list[Operation]:
+        """Answers up to `before` whose citizens have not been told outside the socket, oldest first."""
+        found = self._ops.find({"relayed": False, "at": {"$lte": before}}).sort("at", 1).limit(limit)
         return [operation_from_document(d) async for d in found]
 
     async def mark_relayed(self, operation_ids: Sequence[str]) -> None:
