@@ -1,4 +1,4 @@
-"""`python -m backend.commands.openapi FILE`: write the OpenAPI document of the handlers to FILE."""
+"""`python -m backend.commands.openapi FILE`: write the OpenAPI document (`make openapi`)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from pathlib import Path
 from backend.app import openapi_document
 
 
-def main() -> int:
-    """Write it as the repository keeps it: sorted by nothing, two spaces, real characters."""
-    text = json.dumps(openapi_document(), ensure_ascii=False, indent=2) + "\n"
-    Path(sys.argv[1]).write_text(text, encoding="utf-8")
-    return 0
+def text() -> str:
+    """The document as it is committed: indented, Chinese as it is."""
+    return json.dumps(openapi_document(), ensure_ascii=False, indent=2) + "\n"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    Path(sys.argv[1]).write_text(text(), encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
-import importlib.util
 import json
 import os
 import socket
@@ -117,8 +116,7 @@ class _System:
         self._stores_end = supervisor.tiers
         self._used_urls = (self._mongo_url, self._redis_url)
         self._prepare()
-        if importlib.util.find_spec("backend.worker"):
-            supervisor.start([worker])
+        supervisor.start([worker])
         supervisor.start(self._servers)
         supervisor.wait_for(lambda: _ready(self._url), _READY_SECONDS, f"{self._url} is not ready")
         self._tell()
