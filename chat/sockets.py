@@ -8,6 +8,7 @@ of python-engineio makes that ineffective.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,7 @@ PATH = "socket.io"
 MAX_PACKET = 64 * 1024
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
+_CLOSE_SECONDS = 3.0
 
 
 class PlainWebSocket(WebSocket):  # type: ignore[misc]
@@ -76,6 +78,7 @@ def mount(server: socketio.AsyncServer, app: web.Application) -> None:
 
     async def close_sockets(_: web.Application) -> None:
         """Before the HTTP server waits for its open connections, of which these would be the last."""
-        await server.eio.disconnect()
+        if server.eio.sockets:  # with none, engineio waits for an empty set and raises
+            await server.eio.disconnect()
 
     app.on_shutdown.append(close_sockets)
