@@ -8,13 +8,12 @@ from typing import Any
 
 import structlog
 
-from backend.composition import Services, open_services
+from backend.composition import Services
 from backend.domain.access import SYSTEM, Role
 from backend.domain.catalogue import MatterDraft
 from backend.services.staff import NewStaff, generate_password
 from backend.storage import schema
 from config.sample_district import SampleDistrict, load_sample_district
-from config.settings import Settings
 
 ACCOUNTS_FILE = "first-accounts.txt"
 ADMIN = "admin"
@@ -28,8 +27,8 @@ _HEAD = """\
 """
 
 
-async def prepare(settings: Settings) -> dict[str, Any]:
-    """Bring the schema up to date and, once for a database, make the first accounts and the district.
+async def prepare(services: Services) -> dict[str, Any]:
+    """Once for a database, make the first accounts and the district.
 
     Production starts empty, except for the district that its settings name; its first administrator is
     made by `run.py create-admin`. Returns what the greeting says.
@@ -38,16 +37,16 @@ async def prepare(settings: Settings) -> dict[str, Any]:
         SampleDistrictError: the district's files are not right.
         Unavailable: the database does not answer.
     """
+    settings = services.settings
+    file = settings.var / ACCOUNTS_FILE
     accounts: list[dict[str, str]] = []
-    async with open_services(settings) as services:
-        if not await schema.first_start_done(services.database):
-            seeds = settings.mode != "production" or settings.district is not None
-            if seeds:
-                district = load_sample_district(settings.district)
-                accounts = await _first_accounts(services, district, settings.var / ACCOUNTS_FILE)
-                await seed_district(services, district)
-            await schema.mark_first_start(services.database)
-    return {"accounts": accounts, "accounts_file": str(settings.var / ACCOUNTS_FILE)}
+    if not await schema.first_start_done(services.database):
+        if settings.mode != "production" or settings.district is not None:
+            district = load_sample_district(settings.district)
+            accounts = await _first_accounts(services, district, file)
+            await seed_district(services, district)
+        await schema.mark_first_start(services.database)
+    return {"accounts": accounts, "accounts_file": str(file)}
 
 
 async def seed_district(services: Services, district: SampleDistrict) -> None:

@@ -28,6 +28,7 @@ from backend.commands.errors import CommandError
 from backend.commands.first_start import prepare
 from backend.commands.logs import configure_logging
 from backend.commands.terminal import complain
+from backend.composition import open_services
 from backend.domain.errors import DomainError
 from backend.rest.health import DRAINING
 from config.sample_district import SampleDistrictError
@@ -55,24 +56,25 @@ async def _serve(settings: Settings, listener: socket.socket, answer: Path | Non
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if answer is not None:
-        _hand_over(await prepare(settings), answer)
-    app = create_app(settings)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=settings.shutdown_grace)
-    await runner.setup()
-    try:
-        # What the imports left behind lives as long as we do: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
-        await web.SockSite(runner, listener, backlog=1024).start()
-        log.info("serving")
-        await stop.wait()
-        log.info("draining")
-        app[DRAINING].set()
-    finally:
-        # Stops accepting, finishes what was begun, then closes the services.
-        await runner.cleanup()
+    async with open_services(settings) as services:
+        if answer is not None:
+            _hand_over(await prepare(services), answer)
+        app = create_app(settings, services)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=settings.shutdown_grace)
+        await runner.setup()
+        try:
+            # What the imports left behind lives as long as we do: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 20)
+            await web.SockSite(runner, listener, backlog=1024).start()
+            log.info("serving")
+            await stop.wait()
+            log.info("draining")
+            app[DRAINING].set()
+        finally:
+            # Stops accepting, finishes what was begun, then ends what the application runs.
+            await runner.cleanup()
 
 
 def _hand_over(prepared: dict[str, Any], answer: Path) -> None:

@@ -87,6 +87,8 @@ def test_first_start_deaths_and_a_second_start(serve: Serve, command: Command) -
     assert url in first
     assert password in first
     assert not (var / "run.json").exists()
+    for log in (var / "log").iterdir():
+        assert "Traceback" not in log.read_text(), log
 
     second = serve()
     assert second.ready() < 10
