@@ -78,7 +78,8 @@ def mount(server: socketio.AsyncServer, app: web.Application) -> None:
 
     async def close_sockets(_: web.Application) -> None:
         """Before the HTTP server waits for its open connections, of which these would be the last."""
-        if server.eio.sockets:  # with none, engineio waits for an empty set and raises
-            await server.eio.disconnect()
+        closing = [asyncio.create_task(server.eio.disconnect(sid)) for sid in list(server.eio.sockets)]
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_SECONDS)  # one that is frozen holds up nobody
 
     app.on_shutdown.append(close_sockets)
