@@ -74,12 +74,12 @@ async def file_case(report: Report, citizen: Person, stranger: Person, matter: d
             *(citizen.post(f"/api/cases/{case['id']}/submit", action) for _ in range(2))
         )
         check(first_tap["number"] == second_tap["number"], "two taps made two numbers")
-        case = first_tap
+        case = dict(first_tap)
         receipt = await citizen.get(f"/api/cases/{case['id']}/receipt")
         check(receipt["number"] == case["number"], "the receipt has another number")
         step.saw(f"办件编号 {case['number']}")
         if case["due"]:
-            step.saw(f"{case['due']['day']} 前告知是否受理：{'；'.join(case['due']['derivation'])}")
+            step.saw(f"{case['due']['day']} 前告知是否受理：{''.join(case['due']['derivation'])}")
         await stranger.get(f"/api/cases/{case['id']}", expect=404)
     return case
 
@@ -114,7 +114,7 @@ async def decide_case(
                     step.saw(f"{title}时限 {deadline['day']}{'（暂按预计）' if deadline['provisional'] else ''}")
     async with report.step("准予并办结") as step:
         await clerk.post(f"{path}/approve", {"result": "已按申请办理。"})
-        closed = await clerk.post(f"{path}/close", {"action_id": str(uuid.uuid4())})
+        closed: dict[str, Any] = await clerk.post(f"{path}/close", {"action_id": str(uuid.uuid4())})
         check(closed["state"] == "closed", f"the case ended as {closed['state']}")
         again = await clerk.post(f"{path}/approve", {}, expect=409)
         check(again["code"], "a closed case was decided again")

@@ -61,9 +61,9 @@ class Report:
             return
         console = Console(highlight=False)
         mark = "[green]✓[/green]" if step.ok else "[red]✗[/red]"
-        console.print(f"{mark} {len(self.steps):2d}. {escape(step.name)}  [dim]{step.ms:.0f} ms[/dim]")
+        console.print(f"{mark} {len(self.steps):2d}. {escape(step.name)}  [dim]{step.ms:.0f} ms[/dim]", soft_wrap=True)
         for fact in step.facts:
-            console.print(f"       [dim]{escape(fact)}[/dim]")
+            console.print(f"       [dim]{escape(fact)}[/dim]", soft_wrap=True)
 
     def as_json(self) -> dict[str, object]:
         """The whole tour for programs."""
