@@ -22,6 +22,7 @@ from backend.integrations.wechat.login import WeChatLogin
 from backend.ports import Clock
 from backend.rest.ratelimit import RateLimiter
 from backend.services.accounts import CitizenService, StaffLoginService
+from backend.services.audit import Audit
 from backend.services.case_desk import CaseDesk
 from backend.services.case_steps import CaseSteps
 from backend.services.cases import CaseService
@@ -119,6 +120,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
         passwords = Passwords()
         stack.callback(passwords.close)
         staff_store, organisation_store = StaffStore(database), OrganisationStore(database)
+        audit = Audit(database=database, events=EventStore(database), clock=clock)
         sessions = SessionService(
             sessions=SessionStore(database),
             cache=SessionCache(redis),
@@ -132,7 +134,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
         matter_store = MatterStore(database)
         catalogue = Catalogue(matter_store)
         matters = MatterService(matters=matter_store, organisation=organisation_store, catalogue=catalogue, clock=clock)
-        organisation = OrganisationService(organisation=organisation_store, staff=staff_store)
+        organisation = OrganisationService(audit=audit, organisation=organisation_store, staff=staff_store)
         events, timers, notice_store = EventStore(database), TimerStore(database), NoticeStore(database)
         case_store = CaseStore(database, events, timers, personal_data)
         case_steps = CaseSteps(
@@ -168,6 +170,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
                 citizens=CitizenStore(database), sessions=sessions, wechat=WeChatLogin(wechat), clock=clock
             ),
             staff_login=StaffLoginService(
+                audit=audit,
                 staff=staff_store,
                 attempts=LoginAttemptStore(database),
                 sessions=sessions,
@@ -176,7 +179,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
                 clock=clock,
             ),
             staff=StaffService(
-                database=database,
+                audit=audit,
                 staff=staff_store,
                 organisation=organisation_store,
                 sessions=sessions,

@@ -21,6 +21,7 @@ from backend.domain.errors import Forbidden, NotFound, WrongCredentials
 from backend.integrations.passwords import Passwords
 from backend.integrations.wechat.login import WeChatLogin
 from backend.ports import Clock
+from backend.services.audit import Audit
 from backend.services.sessions import SessionService, Tokens
 from backend.storage.accounts import CitizenStore, LoginAttemptStore, StaffStore
 from backend.storage.personal_data import PersonalDataCodec
@@ -75,6 +76,7 @@ class StaffLoginService:
     def __init__(
         self,
         *,
+        audit: Audit,
         staff: StaffStore,
         attempts: LoginAttemptStore,
         sessions: SessionService,
@@ -82,6 +84,7 @@ class StaffLoginService:
         personal_data: PersonalDataCodec,
         clock: Clock,
     ) -> None:
+        self._audit = audit
         self._staff = staff
         self._attempts = attempts
         self._sessions = sessions
@@ -132,7 +135,7 @@ class StaffLoginService:
     async def change_password(self, actor: Actor, current: str, new: str) -> None:
         """Change one's own password; all other sessions of oneself end.
 
-        Raises `WrongCurrentPassword`, `WeakPassword`, `LoginLocked`.
+        Raises `WrongCurrentPassword`, `WeakPassword`, `LoginLocked`, `EditConflict`.
         """
         staff = await self.me(actor)
         check_password(new, username=staff.username)
@@ -142,5 +145,14 @@ class StaffLoginService:
             raise WrongCurrentPassword(field="current_password")
         await self._attempts.succeeded(key, forgive=True)
         hashed = await self._passwords.hash(new)
-        await self._staff.set_password(staff.id, hashed, must_change=False)
+        await self._audit.save(
+            actor,
+            "staff",
+            staff.id,
+            "password_changed",
+            version=staff.version + 1,
+            write=lambda session: self._staff.set_password(
+                staff.id, hashed, must_change=False, read_version=staff.version, session=session
+            ),
+        )
         await self._sessions.end_all(staff.id, except_id=actor.session_id)

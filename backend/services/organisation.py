@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -23,10 +23,13 @@ from backend.domain.organisation import (
     candidates,
     most_specific,
 )
+from backend.services.audit import Audit
 from backend.storage.accounts import StaffStore
-from backend.storage.organisation import OrganisationStore
+from backend.storage.organisation import AlreadyThere, Kept, OrganisationStore
 
 log = structlog.get_logger()
+
+T = TypeVar("T", Department, Post, Responsibility)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ class Responsible:
 class OrganisationService:
     """The organisation. Every change states the version it read."""
 
-    def __init__(self, *, organisation: OrganisationStore, staff: StaffStore) -> None:
+    def __init__(self, *, audit: Audit, organisation: OrganisationStore, staff: StaffStore) -> None:
+        self._audit = audit
         self._store = organisation
         self._staff = staff
 
@@ -119,9 +123,7 @@ class OrganisationService:
         """Raises `AlreadyThere` for a code that is taken, `InvalidInput` for unknown leads."""
         require(actor, Permission.MANAGE_ORGANISATION)
         await self._check_department(department)
-        created = await self._store.departments.add(department)
-        log.info("department_created", department_id=created.id, by=actor.id)
-        return created
+        return await self._create(actor, "department", self._store.departments, department)
 
     async def update_department(
         self, actor: Actor, department_id: str, changes: Mapping[str, Any], *, version: int
@@ -131,9 +133,7 @@ class OrganisationService:
         read = _current(await self._store.department(department_id), version)
         changed = replace(read, **changes, version=version + 1)
         await self._check_department(changed)
-        await self._store.departments.save(changed, read_version=version)
-        log.info("department_changed", department_id=department_id, by=actor.id, fields=sorted(changes))
-        return changed
+        return await self._change(actor, "department", self._store.departments, changed, changes)
 
     async def _check_department(self, department: Department) -> None:
         _check_spans(department.duty_spans)
@@ -170,9 +170,7 @@ class OrganisationService:
         if await self._store.department(post.department_id) is None:
             raise InvalidInput("没有这个部门。", field="department_id")
         await self._check_post(post)
-        created = await self._store.posts.add(post)
-        log.info("post_created", post_id=created.id, by=actor.id)
-        return created
+        return await self._create(actor, "post", self._store.posts, post)
 
     async def update_post(self, actor: Actor, post_id: str, changes: Mapping[str, Any], *, version: int) -> Post:
         """Change name, holders or duty hours. Raises `EditConflict`, `InvalidInput`."""
@@ -180,9 +178,7 @@ class OrganisationService:
         read = _current(await self._store.post(post_id), version)
         changed = replace(read, **changes, version=version + 1)
         await self._check_post(changed)
-        await self._store.posts.save(changed, read_version=version)
-        log.info("post_changed", post_id=post_id, by=actor.id, fields=sorted(changes))
-        return changed
+        return await self._change(actor, "post", self._store.posts, changed, changes)
 
     async def _check_post(self, post: Post) -> None:
         _check_spans(post.duty_spans)
@@ -223,9 +219,7 @@ class OrganisationService:
         if await self._store.department(rule.department_id) is None:
             raise InvalidInput("没有这个部门。", field="department_id")
         await self._check_rule(rule)
-        created = await self._store.responsibilities.add(rule)
-        log.info("responsibility_created", responsibility_id=created.id, by=actor.id)
-        return created
+        return await self._create(actor, "responsibility", self._store.responsibilities, rule)
 
     async def update_responsibility(
         self, actor: Actor, rule_id: str, changes: Mapping[str, Any], *, version: int
@@ -235,23 +229,63 @@ class OrganisationService:
         read = _current(await self._store.responsibilities.get(rule_id), version)
         changed = replace(read, **changes, version=version + 1)
         await self._check_rule(changed)
-        await self._store.responsibilities.save(changed, read_version=version)
-        log.info("responsibility_changed", responsibility_id=rule_id, by=actor.id, fields=sorted(changes))
-        return changed
+        return await self._change(actor, "responsibility", self._store.responsibilities, changed, changes)
 
     async def delete_responsibility(self, actor: Actor, rule_id: str, *, version: int) -> None:
         """Raises `NotFound`, `EditConflict`."""
         require(actor, Permission.MANAGE_ORGANISATION)
         _current(await self._store.responsibilities.get(rule_id), version)
-        await self._store.responsibilities.delete(rule_id, read_version=version)
-        log.info("responsibility_deleted", responsibility_id=rule_id, by=actor.id)
+        await self._audit.save(
+            actor,
+            "responsibility",
+            rule_id,
+            "deleted",
+            version=version + 1,
+            write=lambda session: self._store.responsibilities.delete(rule_id, read_version=version, session=session),
+        )
 
     async def _check_rule(self, rule: Responsibility) -> None:
         if await self._store.post(rule.post_id) is None:
             raise InvalidInput("没有这个岗位。", field="post_id")
 
+    # --- saving with the record of it --------------------------------------------------------
 
-T = TypeVar("T", Department, Post, Responsibility)
+    async def _create(self, actor: Actor, aggregate: str, kept: Kept[T], item: T) -> T:
+        """Insert; an item of this id that is there already is answered as it is (a repeated request)."""
+        try:
+            await self._audit.save(
+                actor,
+                aggregate,
+                item.id,
+                "created",
+                version=item.version,
+                changes=_fields(item),
+                write=lambda session: kept.add(item, session),
+            )
+        except AlreadyThere:
+            known = await kept.get(item.id)
+            if known is None:
+                raise
+            return known
+        log.info("organisation_created", aggregate=aggregate, id=item.id, by=actor.id)
+        return item
+
+    async def _change(self, actor: Actor, aggregate: str, kept: Kept[T], item: T, changes: Mapping[str, Any]) -> T:
+        await self._audit.save(
+            actor,
+            aggregate,
+            item.id,
+            "changed",
+            version=item.version,
+            changes=changes,
+            write=lambda session: kept.save(item, read_version=item.version - 1, session=session),
+        )
+        log.info("organisation_changed", aggregate=aggregate, id=item.id, by=actor.id, fields=sorted(changes))
+        return item
+
+
+def _fields(item: Department | Post | Responsibility) -> dict[str, Any]:
+    return {field.name: getattr(item, field.name) for field in fields(item)}
 
 
 def _there(item: T | None) -> T:

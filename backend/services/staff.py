@@ -15,9 +15,10 @@ from backend.domain.errors import EditConflict, InvalidInput, NotFound
 from backend.domain.ids import new_id
 from backend.integrations.passwords import Passwords
 from backend.ports import Clock
+from backend.services.audit import Audit
 from backend.services.sessions import SessionService
 from backend.storage.accounts import StaffStore
-from backend.storage.database import Database, retry_transient
+from backend.storage.database import Session
 from backend.storage.organisation import OrganisationStore
 
 #: Without what looks alike on paper: 0 O o 1 l I.
@@ -67,14 +68,14 @@ class StaffService:
     def __init__(
         self,
         *,
-        database: Database,
+        audit: Audit,
         staff: StaffStore,
         organisation: OrganisationStore,
         sessions: SessionService,
         passwords: Passwords,
         clock: Clock,
     ) -> None:
-        self._database = database
+        self._audit = audit
         self._staff = staff
         self._organisation = organisation
         self._sessions = sessions
@@ -89,9 +90,18 @@ class StaffService:
             check_password(new.password, username=new.username)
         generated = None if new.password is not None else generate_password()
         hashed = await self._passwords.hash(new.password or generated or "")
-        staff = await self._staff.add(self._made(new, must_change=generated is not None), hashed)
+        staff = self._made(new, must_change=generated is not None)
+        await self._audit.save(
+            actor,
+            "staff",
+            staff.id,
+            "created",
+            version=1,
+            changes={"username": staff.username, "roles": staff.roles, "department_id": staff.department_id},
+            write=lambda session: self._staff.add(staff, hashed, session=session),
+        )
         log.info("staff_created", staff_id=staff.id, by=actor.id)
-        return StaffCredentials(staff, generated)
+        return StaffCredentials(await self._existing(staff.id), generated)
 
     async def seed(self, actor: Actor, people: Iterable[NewStaff], password: str) -> list[Staff]:
         """Create those whose username is free, all with one password; returns them.
@@ -149,32 +159,54 @@ class StaffService:
             if (value := getattr(changes, name)) is not None
         }
 
-        async def save() -> Staff:
-            async with self._database.transaction() as session:
-                staff = await self._existing(staff_id)
-                if staff.version != version:
-                    raise EditConflict
-                changed = replace(staff, **given, version=version + 1)
-                resigns = _administers(staff) and not _administers(changed)
-                if resigns and not await self._staff.other_admins(staff_id, session):
-                    raise LastAdmin
-                await self._staff.save(changed, read_version=version, session=session)
-                if not changed.active or changed.department_id != staff.department_id:
-                    await self._organisation.release(staff_id, leaves=not changed.active, session=session)
-            return changed
+        staff = await self._existing(staff_id)
+        if staff.version != version:
+            raise EditConflict
+        changed = replace(staff, **given, version=version + 1)
 
-        changed = await retry_transient(save)
+        async def write(session: Session) -> None:
+            resigns = _administers(staff) and not _administers(changed)
+            if resigns and not await self._staff.other_admins(staff_id, session):
+                raise LastAdmin
+            await self._staff.save(changed, read_version=version, session=session)
+            if not changed.active or changed.department_id != staff.department_id:
+                left = await self._organisation.release(staff_id, leaves=not changed.active, session=session)
+                for aggregate, item_id, reached in left:
+                    await self._audit.note(
+                        actor,
+                        aggregate,
+                        item_id,
+                        "staff_released",
+                        version=reached,
+                        changes={"staff_id": staff_id},
+                        session=session,
+                    )
+
+        await self._audit.save(actor, "staff", staff_id, "changed", version=changed.version, changes=given, write=write)
         if "active" in given:  # also when it comes back: no session of before revives
             await self._sessions.end_all(staff_id)
         log.info("staff_changed", staff_id=staff_id, by=actor.id, fields=sorted(given))
         return changed
 
     async def reset_password(self, actor: Actor, staff_id: str) -> StaffCredentials:
-        """A new generated password for somebody who lost theirs; all their sessions end."""
+        """A new generated password for somebody who lost theirs; all their sessions end.
+
+        Raises `EditConflict` when somebody changes the same person meanwhile.
+        """
         require(actor, Permission.MANAGE_STAFF)
         staff = await self._existing(staff_id)
         password = generate_password()
-        await self._staff.set_password(staff.id, await self._passwords.hash(password), must_change=True)
+        hashed = await self._passwords.hash(password)
+        await self._audit.save(
+            actor,
+            "staff",
+            staff.id,
+            "password_reset",
+            version=staff.version + 1,
+            write=lambda session: self._staff.set_password(
+                staff.id, hashed, must_change=True, read_version=staff.version, session=session
+            ),
+        )
         await self._sessions.end_all(staff.id)
         log.info("staff_password_reset", staff_id=staff_id, by=actor.id)
         return StaffCredentials(await self._existing(staff_id), password)

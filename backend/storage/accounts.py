@@ -64,11 +64,12 @@ class StaffStore:
         self._staff = database["staff"]
         self._meta = database["meta"]
 
-    async def add(self, staff: Staff, password_hash: str) -> Staff:
-        """Raises `UsernameTaken`."""
+    async def add(self, staff: Staff, password_hash: str, *, session: Session | None = None) -> Staff:
+        """Raises `UsernameTaken`, which ends the transaction."""
         stored = replace(staff, created_at=utc(staff.created_at))
         try:
-            await self._staff.insert_one({**to_document(stored), "password_hash": password_hash})
+            document = {**to_document(stored), "password_hash": password_hash}
+            await self._staff.insert_one(document, session=session)
         except DuplicateKeyError as error:
             raise UsernameTaken(field="username") from error
         return stored
@@ -109,11 +110,17 @@ class StaffStore:
         if not result.matched_count:
             raise EditConflict
 
-    async def set_password(self, staff_id: str, password_hash: str, *, must_change: bool) -> None:
-        await self._staff.update_one(
-            {"_id": staff_id},
+    async def set_password(
+        self, staff_id: str, password_hash: str, *, must_change: bool, read_version: int, session: Session
+    ) -> None:
+        """Raises `EditConflict`."""
+        result = await self._staff.update_one(
+            {"_id": staff_id, "version": read_version},
             {"$set": {"password_hash": password_hash, "must_change_password": must_change}, "$inc": {"version": 1}},
+            session=session,
         )
+        if not result.matched_count:
+            raise EditConflict
 
     async def other_admins(self, staff_id: str, session: Session) -> int:
         """How many other active admins there are.

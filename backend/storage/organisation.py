@@ -50,26 +50,19 @@ class Place:
     roles: frozenset[Role]
 
 
-class _Kept(Generic[T]):
+class Kept(Generic[T]):
     """One collection of versioned records."""
 
     def __init__(self, collection: Collection, kind: type[T]) -> None:
         self._collection = collection
         self._kind: type[T] = kind
 
-    async def add(self, item: T) -> T:
-        """Insert; an item of this id that is there already is returned as it is (a repeated request).
-
-        Raises `AlreadyThere`.
-        """
+    async def add(self, item: T, session: Session) -> None:
+        """Raises `AlreadyThere`, which ends the transaction."""
         try:
-            await self._collection.insert_one(to_document(item))
+            await self._collection.insert_one(to_document(item), session=session)
         except DuplicateKeyError as error:
-            known = await self.get(item.id)
-            if known is None:
-                raise AlreadyThere from error
-            return known
-        return item
+            raise AlreadyThere from error
 
     async def add_missing(self, items: Iterable[T]) -> int:
         """Insert those that are not there, change nothing else. Returns how many were inserted."""
@@ -107,18 +100,20 @@ class _Kept(Generic[T]):
         found = self._collection.find(wanted).sort("_id", 1).limit(limit)
         return [from_document(self._kind, document) async for document in found]
 
-    async def save(self, item: T, *, read_version: int) -> None:
+    async def save(self, item: T, *, read_version: int, session: Session) -> None:
         """Save over `read_version`. Raises `EditConflict` and `AlreadyThere`."""
         try:
-            result = await self._collection.replace_one({"_id": item.id, "version": read_version}, to_document(item))
+            result = await self._collection.replace_one(
+                {"_id": item.id, "version": read_version}, to_document(item), session=session
+            )
         except DuplicateKeyError as error:
             raise AlreadyThere from error
         if not result.matched_count:
             raise EditConflict
 
-    async def delete(self, item_id: str, *, read_version: int) -> None:
+    async def delete(self, item_id: str, *, read_version: int, session: Session) -> None:
         """Raises `EditConflict`."""
-        result = await self._collection.delete_one({"_id": item_id, "version": read_version})
+        result = await self._collection.delete_one({"_id": item_id, "version": read_version}, session=session)
         if not result.deleted_count:
             raise EditConflict
 
@@ -128,9 +123,9 @@ class OrganisationStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.departments = _Kept(database["departments"], Department)
-        self.posts = _Kept(database["posts"], Post)
-        self.responsibilities = _Kept(database["responsibilities"], Responsibility)
+        self.departments = Kept(database["departments"], Department)
+        self.posts = Kept(database["posts"], Post)
+        self.responsibilities = Kept(database["responsibilities"], Responsibility)
 
     async def department(self, department_id: str) -> Department | None:
         return await self.departments.get(department_id)
@@ -170,10 +165,20 @@ class OrganisationStore:
                 roles.add(Role.TRIAGE)
         return Place(frozenset(post.id for post in posts), frozenset(roles))
 
-    async def release(self, staff_id: str, *, leaves: bool, session: Session) -> None:
-        """Take somebody off the duty leads, and off all posts when the person `leaves` altogether."""
-        changes: dict[str, Any] = {"$pull": {"duty_lead_ids": staff_id}, "$inc": {"version": 1}}
-        await self._database["departments"].update_many({"duty_lead_ids": staff_id}, changes, session=session)
+    async def release(self, staff_id: str, *, leaves: bool, session: Session) -> list[tuple[str, str, int]]:
+        """Take somebody off the duty leads, and off all posts when the person `leaves` altogether.
+
+        Returns what was changed: (aggregate, id, new version).
+        """
+        places: list[tuple[str, str, dict[str, Any]]] = [("department", "duty_lead_ids", {"duty_lead_ids": staff_id})]
         if leaves:
-            changes = {"$pull": {"holders": {"staff_id": staff_id}}, "$inc": {"version": 1}}
-            await self._database["posts"].update_many({"holders.staff_id": staff_id}, changes, session=session)
+            places.append(("post", "holders.staff_id", {"holders": {"staff_id": staff_id}}))
+        changed = []
+        for aggregate, field, pulled in places:
+            collection = self._database[f"{aggregate}s"]
+            async for found in collection.find({field: staff_id}, {"version": 1}, session=session):
+                await collection.update_one(
+                    {"_id": found["_id"]}, {"$pull": pulled, "$inc": {"version": 1}}, session=session
+                )
+                changed.append((aggregate, str(found["_id"]), int(found["version"]) + 1))
+        return changed

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backend.composition import Services
 from backend.domain.access import SYSTEM, Role
 from backend.domain.ids import new_id
 from backend.services.staff import NewStaff
@@ -160,10 +161,27 @@ async def test_a_reset_password(admin: Caller, login_staff: LoginStaff) -> None:
     assert (await again.get(ME))[1]["must_change_password"]
 
 
-async def test_seeding_changes_nobody(admin: Caller, login_staff: LoginStaff, services: Any) -> None:
+async def test_seeding_changes_nobody(admin: Caller, login_staff: LoginStaff, services: Services) -> None:
     people = [NewStaff(f"seed-{n}", f"人{n}", frozenset({Role.CLERK})) for n in range(3)]
     created = await services.staff.seed(SYSTEM, people, "correct horse battery")
     assert [person.username for person in created] == ["seed-0", "seed-1", "seed-2"]
     assert await services.staff.seed(SYSTEM, people, "another password") == []
     await logged_in(admin, "seed-2", "correct horse battery")
     assert await services.staff.has_admin()
+
+
+async def test_every_change_is_recorded(admin: Caller, services: Services) -> None:
+    _, created = await made(admin, "zhang.san")
+    staff_id = created["staff"]["id"]
+    await admin.patch(f"{STAFF}/{staff_id}", {"version": 1, "roles": ["lead"]})
+    await admin.patch(f"{STAFF}/{staff_id}", {"version": 1, "roles": ["admin"]})  # refused: not recorded
+    await admin.post(f"{STAFF}/{staff_id}/password-reset")
+    events = await services.events.of("staff", staff_id)
+    assert [(event.sequence, event.kind) for event in events] == [
+        (1, "created"),
+        (2, "changed"),
+        (3, "password_reset"),
+    ]
+    assert {event.actor_id for event in events} == {admin.actor_id}
+    assert events[1].changes == {"roles": ["lead"]}
+    assert await services.events.waiting() == 0
