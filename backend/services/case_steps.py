@@ -147,7 +147,7 @@ class CaseSteps:
         require(actor, permission)
         case = await self.store.get(case_id)
         if case is None or (case.state is CaseState.DRAFT and actor.kind == "staff"):
-            raise NotFound("没有找到这个办件。")
+            raise NotFound
         require(actor, permission, case.target)
         return case
 
