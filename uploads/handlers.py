@@ -30,7 +30,7 @@ routes = Routes("materials")
 #: Uploads a minute and caller: a thick file of forty pages and some retries.
 _UPLOADS_PER_MINUTE: Final = 90
 
-Key = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """A material requirement's key in the guide."""
 
 
@@ -58,7 +58,7 @@ def photo_intake(folder: Path, *, max_bytes: int, processes: int) -> Callable[[w
     return run
 
 
-class PageView(View):
+class MaterialPageView(View):
     id: Id
     key: str = Field(description="材料要求的 key")
     position: int | None = Field(description="在这份材料中的次序，从 0 开始；已不在其中时为 null")
@@ -72,22 +72,22 @@ class PageView(View):
     thumbnail_url: str
 
 
-class SlotView(View):
+class MaterialSlotView(View):
     key: str = Field(description="材料要求的 key")
-    pages: list[PageView]
+    pages: list[MaterialPageView]
 
 
-class SlotsView(View):
-    items: list[SlotView]
+class MaterialSlotsView(View):
+    items: list[MaterialSlotView]
 
 
-class OrderBody(Body):
+class PageOrder(Body):
     page_ids: list[Id] = Field(max_length=MAX_PAGES, description="这份材料的全部页面，按新的次序")
 
 
-def _view(placed: PlacedPage) -> PageView:
+def _view(placed: PlacedPage) -> MaterialPageView:
     page = placed.page
-    return PageView(
+    return MaterialPageView(
         id=page.id,
         key=page.key,
         position=placed.position,
@@ -133,7 +133,7 @@ _REPLACE = Multipart(parts={"file": (_FILE, True), "upload_id": (_UPLOAD_ID, Tru
     rate=_UPLOADS_PER_MINUTE,
     errors=[Conflict],
 )
-async def add_material_page(request: web.Request, case_id: Id, key: Key, actor: Actor) -> PageView:
+async def add_material_page(request: web.Request, case_id: Id, key: Key, actor: Actor) -> MaterialPageView:
     """上传一页材料照片。
 
     只有草稿和补正中的办件可以上传。照片会转正、缩小、重新编码，并去掉拍摄地点等附带信息。
@@ -147,7 +147,9 @@ async def add_material_page(request: web.Request, case_id: Id, key: Key, actor: 
     rate=_UPLOADS_PER_MINUTE,
     errors=[Conflict],
 )
-async def replace_material_page(request: web.Request, case_id: Id, key: Key, page_id: Id, actor: Actor) -> PageView:
+async def replace_material_page(
+    request: web.Request, case_id: Id, key: Key, page_id: Id, actor: Actor
+) -> MaterialPageView:
     """用新照片替换一页，次序不变；新的一页有新的编号。"""
     return await _receive_page(request, actor, case_id, key, fields=frozenset({"upload_id"}), replaces=page_id)
 
@@ -160,7 +162,7 @@ async def _receive_page(
     *,
     fields: frozenset[str],
     replaces: str | None = None,
-) -> PageView:
+) -> MaterialPageView:
     materials, intake = request.config_dict[keys.MATERIALS], request.config_dict[INTAKE]
     await materials.check_own(actor, case_id)
     async with receive(request, intake.folder, max_bytes=intake.max_bytes, fields=fields) as received:
@@ -193,19 +195,21 @@ def _position(fields: dict[str, str]) -> int | None:
 
 
 @routes.get("/cases/{case_id}/materials")
-async def list_materials(request: web.Request, case_id: Id, actor: Actor) -> SlotsView:
+async def list_materials(request: web.Request, case_id: Id, actor: Actor) -> MaterialSlotsView:
     """一份办件已上传的全部材料页面，按材料和次序。"""
     slots = await request.config_dict[keys.MATERIALS].slots(actor, case_id)
-    return SlotsView(
-        items=[SlotView(key=key, pages=[_view(placed) for placed in pages]) for key, pages in slots.items()]
+    return MaterialSlotsView(
+        items=[MaterialSlotView(key=key, pages=[_view(placed) for placed in pages]) for key, pages in slots.items()]
     )
 
 
 @routes.put("/cases/{case_id}/materials/{key}/order", errors=[EditConflict])
-async def order_material_pages(request: web.Request, case_id: Id, key: Key, body: OrderBody, actor: Actor) -> SlotView:
+async def order_material_pages(
+    request: web.Request, case_id: Id, key: Key, body: PageOrder, actor: Actor
+) -> MaterialSlotView:
     """调整一份材料各页的次序。"""
     pages = await request.config_dict[keys.MATERIALS].reorder(actor, case_id, key, tuple(body.page_ids))
-    return SlotView(key=key, pages=[_view(placed) for placed in pages])
+    return MaterialSlotView(key=key, pages=[_view(placed) for placed in pages])
 
 
 @routes.delete("/cases/{case_id}/materials/{key}/pages/{page_id}", errors=[Conflict, InvalidInput])

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 _OVERHEAD: Final = 64 * 1024
 _FIELD_BYTES: Final = 1024
 _MAX_PARTS: Final = 8
-_CHUNK: Final = 64 * 1024
+_CHUNK: Final = HEAD_BYTES
 _WRITE: Final = 512 * 1024
 
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from uploads.errors import DamagedPhoto, NotAPhoto, UnsupportedPhoto
 
-#: Bytes from the beginning that are enough for `sniff`.
-HEAD_BYTES: Final = 8192
+#: Bytes from the beginning that `sniff` looks at: old Office files name themselves far inside.
+HEAD_BYTES: Final = 64 * 1024
 
 
 class PhotoFormat(StrEnum):
@@ -117,6 +117,7 @@ _PACKAGES: Final[tuple[tuple[bytes, Finding], ...]] = (
 
 def sniff(head: bytes) -> Finding:
     """Name the file that begins with `head` (up to `HEAD_BYTES` of it; fewer only when it is shorter)."""
+    head = head[:HEAD_BYTES]
     if not head:
         return _EMPTY
     for signature, finding in _PREFIXES:

@@ -17,6 +17,10 @@ from backend.domain.errors import EditConflict, InvalidInput, NotFound
 MAX_PAGES_PER_CASE = 200
 
 
+class PagesChanged(EditConflict):
+    """The slot's pages are not those that the caller saw."""
+
+
 class TooManyPages(InvalidInput):
     """The slot or the case is full."""
 
@@ -76,9 +80,9 @@ def replace(pages: Sequence[str], old: str, new: str) -> tuple[str, ...]:
 
 
 def reorder(pages: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """`wanted`, when it is the same pages in another order; else `EditConflict`: they changed meanwhile."""
+    """`wanted`, when it is the same pages in another order; else `PagesChanged`."""
     if sorted(pages) != sorted(wanted):
-        raise EditConflict("这份材料的页面已有变化，请刷新后再调整顺序。")
+        raise PagesChanged("这份材料的页面已有变化，请刷新后再调整顺序。")
     return tuple(wanted)
 
 

@@ -7,6 +7,8 @@ was begun, and what was never finished is spare and deleted after a while.
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,9 +17,9 @@ from typing import Protocol
 from backend.domain import materials as rules
 from backend.domain.access import SYSTEM, Actor, Permission, require
 from backend.domain.cases import Case
-from backend.domain.errors import IdempotencyConflict, NotFound
+from backend.domain.errors import EditConflict, IdempotencyConflict, NotFound
 from backend.domain.ids import new_id
-from backend.domain.materials import MaterialPage
+from backend.domain.materials import MaterialPage, PagesChanged
 from backend.domain.photos import NormalisedPhoto
 from backend.ports import Clock
 from backend.storage.materials import MaterialStore
@@ -27,15 +29,18 @@ SPARE_FOR = timedelta(hours=24)
 #: How long bytes without a page are kept: an upload of the same bytes may be under way.
 UNUSED_FOR = timedelta(hours=1)
 
+#: How often a step that others were faster than is begun anew, with growing pauses (the last is 0.6 s).
+_PATIENCE = 7
+
+PageChange = Callable[[tuple[str, ...]], Sequence[str]]
+
 
 class Cases(Protocol):
     """The door of the cases (`backend.services.cases.CaseService`)."""
 
     async def editable(self, actor: Actor, case_id: str, material_key: str) -> Case: ...
 
-    async def change_pages(
-        self, actor: Actor, case_id: str, material_key: str, change: Callable[[tuple[str, ...]], Sequence[str]]
-    ) -> Case: ...
+    async def change_pages(self, actor: Actor, case_id: str, material_key: str, change: PageChange) -> Case: ...
 
     async def readable(self, actor: Actor, case_id: str) -> Case: ...
 
@@ -135,7 +140,7 @@ class MaterialService:
                 return rules.replace(pages, replaces, page.id)
             return rules.insert(pages, page.id, position)
 
-        case = await self._cases.change_pages(actor, case_id, key, place)
+        case = await self._change(actor, case_id, key, place)
         attached = await self._pages.mark_attached(page.id, now)
         if replaces is not None:
             await self._set_aside(case, replaces)
@@ -144,7 +149,7 @@ class MaterialService:
     async def reorder(self, actor: Actor, case_id: str, key: str, page_ids: tuple[str, ...]) -> list[PlacedPage]:
         """Put the pages of a slot into another order. Raises `EditConflict` when they are not the same pages."""
         require(actor, Permission.ATTACH_MATERIAL)
-        case = await self._cases.change_pages(actor, case_id, key, lambda pages: rules.reorder(pages, page_ids))
+        case = await self._change(actor, case_id, key, lambda pages: rules.reorder(pages, page_ids))
         return await self._of_slot(case, key)
 
     async def remove(self, actor: Actor, case_id: str, key: str, page_id: str) -> None:
@@ -153,7 +158,7 @@ class MaterialService:
         page = await self._pages.get(page_id)
         if page is None or (page.case_id, page.key) != (case_id, key):
             raise NotFound
-        case = await self._cases.change_pages(actor, case_id, key, lambda pages: rules.remove(pages, page_id))
+        case = await self._change(actor, case_id, key, lambda pages: rules.remove(pages, page_id))
         await self._set_aside(case, page_id)
 
     # --- reading ---
@@ -199,6 +204,17 @@ class MaterialService:
         return CleanUp(pages, files, await self._pages.finish_broken_writes(now - UNUSED_FOR))
 
     # --- parts ---
+
+    async def _change(self, actor: Actor, case_id: str, key: str, change: PageChange) -> Case:
+        """Change a slot, patiently: a phone sends nine photographs at once, and each is a step of the case."""
+        for attempt in range(_PATIENCE):
+            try:
+                return await self._cases.change_pages(actor, case_id, key, change)
+            except PagesChanged:
+                raise
+            except EditConflict:
+                await asyncio.sleep(random.uniform(0.5, 1.5) * 0.01 * 2**attempt)
+        return await self._cases.change_pages(actor, case_id, key, change)
 
     async def _set_aside(self, case: Case, page_id: str) -> None:
         """A page that left its slot: spare, unless an office has seen it."""

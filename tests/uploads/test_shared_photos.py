@@ -84,7 +84,7 @@ BAD_INPUTS = {
     "strings/blns.json": "not-a-photo text",
     "strings/eicar.base64.txt": "not-a-photo text",
     "wrong_types/sample.avif": "unsupported-photo-format avif",
-    "wrong_types/sample.doc": "not-a-photo office",
+    "wrong_types/sample.doc": "not-a-photo doc",
     "wrong_types/sample.docx": "not-a-photo docx",
     "wrong_types/sample.gif": "unsupported-photo-format gif",
     "wrong_types/sample.jpx": "unsupported-photo-format jpeg2000",
