@@ -115,9 +115,7 @@ class SearchIndex:
         self._by_initials = by_initials
         self._average_length = average_length
         self._slots = {d.entry.id: slot for slot, d in enumerate(documents) if d is not None}
-        self._syllables = frozenset(
-            syllable for feature in postings if feature[0] == "p" for syllable in feature[1:].split(" ")
-        )
+        self._syllables_cache: frozenset[str] | None = None
         self._idf_cache: dict[str, float] = {}
         self._norm_cache: dict[frozenset[str], float] = {}
 
@@ -248,10 +246,13 @@ class SearchIndex:
         and the syllable pairs of the likeliest reading, for names that have them in another order."""
         scores: defaultdict[int, float] = defaultdict(float)
         pairs: set[str] = set()
-        for part in ("".join(analysis.runs(word)) for word in text.split()):
+        parts = ["".join(analysis.runs(word)) for word in text.split()]
+        if len(parts) > 1:
+            parts.append("".join(parts))  # "ju zhu zheng": syllables, or words, with spaces between them
+        for part in parts:
             if not any("a" <= c <= "z" for c in part):
                 continue
-            patterns = phonetic.readings(part, self._syllables)
+            patterns = phonetic.readings(part, self._syllables())
             if patterns:
                 pairs |= patterns[0].syllable_pairs
             found = self._laid(patterns)
@@ -280,6 +281,14 @@ class SearchIndex:
                 value = factor * name.weight * phonetic.fit(pattern, name.sound)
                 if value > found.get(slot, 0.0):
                     found[slot] = value
+
+    def _syllables(self) -> frozenset[str]:
+        """The syllables of the catalogue; found at the first query that needs them."""
+        if self._syllables_cache is None:
+            self._syllables_cache = frozenset(
+                syllable for feature in self._postings if feature[0] == "p" for syllable in feature[1:].split(" ")
+            )
+        return self._syllables_cache
 
     def _document(self, slot: int) -> _Document:
         document = self._documents[slot]
