@@ -84,7 +84,7 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 
 async def reach_mongo(url: str, database: str) -> None:
-    """Make sure that a primary answers at `url` within a few seconds.
+    """Make sure that a primary with transactions answers at `url` within a few seconds.
 
     Raises:
         CommandError: it does not.
@@ -99,6 +99,11 @@ async def reach_mongo(url: str, database: str) -> None:
         raise CommandError(f"MONGO_URL is not a MongoDB address: {_first_line(error)}") from None
     try:
         await connected.ping()
+        hello = await connected.raw.command("hello")
+        if not hello.get("setName") and hello.get("msg") != "isdbgrid":
+            raise CommandError(
+                f"MONGO_URL is a single server at {without_password(url)}: transactions need a replica set or mongos"
+            )
     except DomainError:
         raise CommandError(
             f"MONGO_URL does not answer: no writable MongoDB at {without_password(url)} within 4 s"

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             running.remove(settings.var)
             system.stop()
-    say("已停止 / stopped")
+    say(f"已停止 / stopped ({supervisor.signal_name})")
     return 0
 
 
@@ -122,13 +122,13 @@ class _System:
         self._tell()
 
     def stop(self) -> None:
-        """Stop what was started, servers first."""
+        """Stop what was started, servers first. From here on nobody can connect."""
+        if self._listener is not None:
+            self._listener.close()
         self._supervisor.stop()
         for server in self._servers:  # begun, perhaps not yet in the supervisor's care
             server.ask_to_stop(hasten=True)
             server.wait_stopped(lambda: True)
-        if self._listener is not None:
-            self._listener.close()
 
     def follow_moves(self) -> None:
         """When a store came back at another address, everyone above it must learn it."""

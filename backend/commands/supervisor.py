@@ -28,6 +28,8 @@ class Supervisor:
     def __init__(self) -> None:
         self._tiers: list[list[Keeper]] = []
         self._signals = 0
+        self.signal_name = ""
+        """The first signal that asked us to stop."""
         self._waker, self._wakened = socket.socketpair()
 
     @property
@@ -140,6 +142,7 @@ class Supervisor:
 
     def _count(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
+        self.signal_name = self.signal_name or signal.Signals(number).name
 
     def _ignore(self, number: int, frame: FrameType | None) -> None:
         """SIGCHLD only has to wake us."""

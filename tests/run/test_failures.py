@@ -96,11 +96,10 @@ def test_production_refuses_what_is_for_trying(command: Command, tmp_path: Path)
 
 
 def test_commands_say_that_nothing_runs(command: Command) -> None:
-    for words in (("create-admin", "someone"), ("tour",)):
-        result = command(*words)
-        assert result.returncode != 0
-        assert "make run" in result.stdout + result.stderr
-        assert "Traceback" not in result.stderr
+    result = command("create-admin", "someone")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "make run" in result.stderr
     doctor = command("doctor")
     assert doctor.returncode == 3
     assert "make run" in doctor.stdout
@@ -116,14 +115,11 @@ def test_without_dependencies_it_points_to_make_run(tmp_path: Path) -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_every_command_has_help(command: Command) -> None:
-    names = ("serve", "worker", "import-matters", "tour", "doctor", "create-admin")
+def test_the_help_names_every_command(command: Command) -> None:
     overview = command("--help").stdout
-    for name in names:
+    for name in ("serve", "worker", "import-matters", "tour", "doctor", "create-admin"):
         assert name in overview
-        result = command(name, "--help")
-        assert result.returncode == 0, result.stderr
-        assert "usage" in result.stdout
+    assert "--workers" in command("serve", "--help").stdout
 
 
 def test_make_without_a_python_says_what_to_install(tmp_path: Path) -> None:
