@@ -92,7 +92,7 @@ async def citizen_login(request: web.Request, body: CitizenLoginBody) -> Reply[C
     return Reply(view, headers=_NO_STORE)
 
 
-@routes.post("/citizen/refresh", public=True, errors=[Unauthenticated])
+@routes.post("/citizen/refresh", public=True, errors=[Unauthenticated, Forbidden])
 async def citizen_refresh(request: web.Request, body: RefreshBody) -> Reply[CitizenTokensView]:
     """刷新登录：一分钟内用同一个刷新令牌重试是安全的，之后再用会退出登录。"""
     await count_login(request)

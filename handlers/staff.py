@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from backend import keys
 from backend.domain.access import Actor, Role
 from backend.domain.accounts import LastAdmin, LoginLocked, Staff, UsernameTaken
-from backend.domain.errors import EditConflict, InvalidInput, WrongCredentials
+from backend.domain.errors import EditConflict, Forbidden, InvalidInput, WrongCredentials
 from backend.rest.authentication import SESSION_COOKIE
 from backend.rest.context import client_address, is_secure
 from backend.rest.operations import Reply, Routes
@@ -122,7 +122,7 @@ def _credentials(made: StaffCredentials) -> StaffCredentialsView:
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-@routes.post("/staff/login", public=True, errors=[WrongCredentials, LoginLocked])
+@routes.post("/staff/login", public=True, errors=[WrongCredentials, LoginLocked, Forbidden])
 async def staff_login(request: web.Request, body: StaffLoginBody) -> Reply[StaffSessionView]:
     """工作人员登录：用户名和密码。"""
     await count_login(request)
@@ -154,7 +154,7 @@ async def staff_me(request: web.Request, actor: Actor) -> StaffMeView:
     return _me(await request.config_dict[keys.STAFF_LOGIN].me(actor), actor)
 
 
-@routes.post("/staff/password", errors=[InvalidInput, LoginLocked])
+@routes.post("/staff/password", errors=[InvalidInput, LoginLocked, EditConflict])
 async def change_password(request: web.Request, body: PasswordBody, actor: Actor) -> None:
     """修改自己的密码；其他设备上的登录全部退出。"""
     await request.config_dict[keys.STAFF_LOGIN].change_password(actor, body.current_password, body.new_password)
@@ -204,7 +204,7 @@ async def update_staff(request: web.Request, staff_id: Id, body: StaffChangesBod
     return _view(await request.config_dict[keys.STAFF].update(actor, staff_id, changes, version=body.version))
 
 
-@routes.post("/staff/{staff_id}/password-reset")
+@routes.post("/staff/{staff_id}/password-reset", errors=[EditConflict])
 async def reset_password(request: web.Request, staff_id: Id, actor: Actor) -> Reply[StaffCredentialsView]:
     """重置密码：生成新密码，该人员的登录全部退出。"""
     made = await request.config_dict[keys.STAFF].reset_password(actor, staff_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -12,13 +13,19 @@ from argon2.exceptions import InvalidHashError, VerificationError
 _AT_ONCE = 2
 
 
+@cache
+def _hash_of_nobody() -> str:
+    """What an unknown name's password is compared with; made once for a process."""
+    return PasswordHasher().hash("")
+
+
 class Passwords:
     """Hashes and verifies. The parameters are argon2-cffi's (RFC 9106, the second choice: 64 MiB)."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="argon2")
-        self._nobody = self._hasher.hash("")
+        self._nobody = _hash_of_nobody()
 
     async def hash(self, password: str) -> str:
         """The encoded hash with a salt of its own."""

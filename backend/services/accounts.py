@@ -13,11 +13,12 @@ from backend.domain.accounts import (
     Citizen,
     LockoutPolicy,
     LoginLocked,
+    SessionEnded,
     Staff,
     WrongCurrentPassword,
     check_password,
 )
-from backend.domain.errors import Forbidden, NotFound, WrongCredentials
+from backend.domain.errors import Forbidden, WrongCredentials
 from backend.integrations.passwords import Passwords
 from backend.integrations.wechat.login import WeChatLogin
 from backend.ports import Clock
@@ -66,7 +67,7 @@ class CitizenService:
             raise Forbidden
         citizen = await self._citizens.get(actor.id)
         if citizen is None:
-            raise NotFound
+            raise SessionEnded
         return citizen
 
 
@@ -129,7 +130,7 @@ class StaffLoginService:
             raise Forbidden
         staff = await self._staff.get(actor.id)
         if staff is None:
-            raise NotFound
+            raise SessionEnded
         return staff
 
     async def change_password(self, actor: Actor, current: str, new: str) -> None:

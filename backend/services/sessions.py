@@ -19,7 +19,7 @@ from backend.domain.accounts import (
     TokenExpired,
     token_hash,
 )
-from backend.domain.errors import Conflict, NotFound, Unauthenticated
+from backend.domain.errors import NotFound, RateLimited, Unauthenticated
 from backend.domain.ids import new_id
 from backend.ports import Clock
 from backend.storage.accounts import StaffStore
@@ -207,7 +207,7 @@ class SessionService:
                 # old access tokens end sooner than a cached entry says
                 await self._cache.new_generation()
                 return tokens
-        raise Conflict("同时刷新的请求过多，请稍后再试。")
+        raise RateLimited("同时刷新的请求过多，请稍后再试。")
 
     async def devices(self, actor: Actor) -> list[LoginSession]:
         """The actor's live sessions, the last used first."""
