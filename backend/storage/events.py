@@ -31,8 +31,8 @@ INDEXES: list[IndexDeclaration] = [
         [("aggregate_id", 1), ("request_id", 1)],
         {
             "unique": True,
-            "name": "request",
-            "partialFilterExpression": {"request_id": {"$type": "string"}},
+            "name": "action",
+            "partialFilterExpression": {"request_id": {"$exists": True}},
         },
     ),
     (
@@ -85,9 +85,10 @@ class EventStore:
             "data": to_value(event.data),
             "changes": dict(changes) if changes is not None else to_value(event.changes),
             "text": event.text,
-            "request_id": event.request_id,
             "relayed": not announce,
         }
+        if event.request_id is not None:
+            document["request_id"] = event.request_id
         if announce:
             document |= {"next_at": event.at, "done": [], "attempts": 0}
         try:
