@@ -81,9 +81,7 @@ class Endpoint:
                 return web.Response(status=504, text="", content_type="text/html")
         return None
 
-    async def _damaged(
-        self, fault: Fault, request: web.Request, response: web.Response
-    ) -> web.StreamResponse:
+    async def _damaged(self, fault: Fault, request: web.Request, response: web.Response) -> web.StreamResponse:
         assert isinstance(response.body, bytes)
         half = response.body[: len(response.body) // 2]
         if fault.kind == "truncated":
