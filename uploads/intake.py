@@ -76,7 +76,14 @@ async def receive(
                 await _read_parts(request, descriptor, received, max_bytes, fields)
         except TimeoutError as error:
             raise UploadTooSlow from error
-        except (ValueError, AssertionError, ClientError, HttpProcessingError, web.RequestPayloadError) as error:
+        except (
+            ValueError,
+            RuntimeError,
+            AssertionError,
+            ClientError,
+            HttpProcessingError,
+            web.RequestPayloadError,
+        ) as error:
             raise Malformed("上传的内容不完整，请重试。") from error
         except OSError as error:
             if isinstance(error, ConnectionError):

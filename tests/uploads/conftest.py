@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDictProxy
 
 from backend.composition import Services
 from backend.domain.access import SYSTEM, Role
@@ -71,6 +72,13 @@ def photo_form(body: bytes, upload_id: str | None = None, **fields: str) -> aioh
         data.add_field(name, value)
     data.add_field("file", io.BytesIO(body), filename="照片.jpg", content_type="image/jpeg")
     return data
+
+
+async def raw(caller: Caller, path: str, **headers: str) -> tuple[int, CIMultiDictProxy[str], bytes]:
+    """One GET: status, headers, body; underscores in header names become hyphens."""
+    sent = {"Authorization": f"Bearer {caller.token}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+    async with caller.http.get(path, headers=sent) as response:
+        return response.status, response.headers, await response.read()
 
 
 @pytest.fixture

@@ -126,6 +126,11 @@ async def test_what_is_not_one_photo_and_its_fields_is_refused(
             "malformed-request",
         ),
         (
+            b'--x\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\n' + b"a" * 40 + b"\r\n--x--\r\n",
+            "multipart/form-data; boundary=x",
+            "malformed-request",
+        ),
+        (
             b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n",
             "multipart/form-data; boundary=x",
             "malformed-request",
