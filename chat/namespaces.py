@@ -65,9 +65,11 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
         """Everything python-socketio hears for this namespace comes through here."""
-        if event == "connect":
-            return await self._connect(args[0], args[2] if len(args) > 2 else None)
-        if event == "disconnect":
+        # a client may name its own event "connect": only python-socketio's own calls come for a socket
+        # that is not connected
+        if event in ("connect", "disconnect") and not self.server.manager.is_connected(args[0], self.namespace):
+            if event == "connect":
+                return await self._connect(args[0], args[2])
             return await self._disconnect(args[0])
         return await self._answer(event, args[0], args[1:])
 

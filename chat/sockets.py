@@ -43,7 +43,10 @@ class Json:
 
     @staticmethod
     def dumps(value: object, **_: object) -> str:
-        return orjson.dumps(value).decode()
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:  # half characters and numbers beyond 64 bits
+            return json.dumps(value, separators=(",", ":"))
 
     @staticmethod
     def loads(text: str | bytes, **_: object) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from backend.domain.consultation_operations import Audience, Operation, Party, Skip, view_for
 from backend.domain.consultations import Consultation
@@ -124,6 +124,8 @@ class PartyView(View):
 class OperationView(View):
     """咨询记录中的一条操作；对市民隐藏的内容只有序号（kind 为 skip）。"""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     v: int
     conv: Id
     epoch: int
@@ -155,6 +157,8 @@ class MatterRefView(View):
 
 
 class PreviewView(View):
+    model_config = ConfigDict(serialize_by_alias=True)
+
     seq: int
     sender: PartyView = Field(validation_alias="from", serialization_alias="from")
     text: str
