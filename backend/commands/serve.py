@@ -17,7 +17,7 @@ from backend.commands import checks, running
 from backend.commands.children import Embedded, Process, Unit
 from backend.commands.environment import read_settings
 from backend.commands.errors import CommandError
-from backend.commands.supervisor import Interrupted, Supervisor
+from backend.commands.supervisor import Interrupted, Supervisor, Tier
 from backend.commands.terminal import complain, say
 from backend.embedded import EmbeddedError, EmbeddedMongo, EmbeddedRedis, ports
 from config.settings import Settings
@@ -87,7 +87,6 @@ class _System:
         self._listener: socket.socket | None = None
         self._url = ""
         self._used_urls = ("", "")
-        self._stores_end = 0
         self._servers: list[Process] = []
         self._answer: Path | None = None
         self._prepared: dict[str, object] = {}
@@ -103,22 +102,22 @@ class _System:
         if self._logs:
             self._logs.mkdir(exist_ok=True)
         self._answer = settings.var / f".prepared.{os.getpid()}"
-        # The processes import their modules while the stores start.
         worker = self._process("worker", "backend.commands.worker_process")
-        self._servers = [
+        first, *others = self._servers = [
             self._process(f"server-{number}", "backend.commands.server_process")
             for number in range(1, settings.workers + 1)
         ]
-        self._servers[0].warm_up()
+        # It imports its modules while the stores start. Whatever citizens do not wait for comes after it.
+        first.warm_up()
         if settings.wechat_base_url is None and settings.mode != "production":
-            supervisor.start([self._standin()])
-        supervisor.start(self._stores())
-        self._stores_end = supervisor.tiers
+            supervisor.start(Tier.STANDIN, [self._standin()])
+        supervisor.start(Tier.STORES, self._stores())
         self._used_urls = (self._mongo_url, self._redis_url)
-        self._prepare()
-        supervisor.start([worker])
-        supervisor.start(self._servers)
+        self._prepare(first)
+        supervisor.start(Tier.SERVERS, [first])
         supervisor.wait_for(lambda: _ready(self._url), _READY_SECONDS, f"{self._url} is not ready")
+        supervisor.start(Tier.SERVERS, others)
+        supervisor.start(Tier.WORKER, [worker])
         self._tell()
 
     def stop(self) -> None:
@@ -136,7 +135,7 @@ class _System:
             return
         self._used_urls = (self._mongo_url, self._redis_url)
         complain("a store came back at another address: restarting the servers and the worker")
-        self._supervisor.restart_from(self._stores_end)
+        self._supervisor.restart_above(Tier.STORES)
         self._tell()
 
     def greeting(self) -> str:
@@ -238,9 +237,9 @@ class _System:
             known["BANSHI_WECHAT_BASE_URL"] = self._standin_url
         return known
 
-    def _prepare(self) -> None:
+    def _prepare(self, first: Process) -> None:
         """Migrations, first accounts and the sample district, by the first server before it serves."""
-        first, answer = self._servers[0], self._answer
+        answer = self._answer
         assert answer
         try:
             first.start()

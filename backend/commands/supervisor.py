@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from types import FrameType
 
 from backend.commands.children import Keeper, Unit
@@ -22,11 +23,20 @@ class Interrupted(Exception):
     """Someone asked us to stop while we were still starting."""
 
 
+class Tier(IntEnum):
+    """What leans on what: a higher tier stops before a lower one, whichever was started first."""
+
+    STANDIN = 0
+    STORES = 1
+    WORKER = 2
+    SERVERS = 3
+
+
 class Supervisor:
-    """Units in the order of their start; they stop in tiers, the last started first."""
+    """Units by tier: watched together, stopped from the top."""
 
     def __init__(self) -> None:
-        self._tiers: list[list[Keeper]] = []
+        self._tiers: dict[Tier, list[Keeper]] = {tier: [] for tier in Tier}
         self._signals = 0
         self.signal_name = ""
         """The first signal that asked us to stop."""
@@ -59,19 +69,17 @@ class Supervisor:
             self._waker.close()
             self._wakened.close()
 
-    def start(self, units: Iterable[Unit]) -> None:
-        """Start units that belong together, as one tier.
+    def start(self, tier: Tier, units: Iterable[Unit]) -> None:
+        """Start units, in this order.
 
         Raises:
             Interrupted: a signal came first.
 
         """
         self._check()
-        tier: list[Keeper] = []
-        self._tiers.append(tier)
         for unit in units:
             keeper = Keeper(unit, complain)
-            tier.append(keeper)
+            self._tiers[tier].append(keeper)
             keeper.start()
             self._check()
 
@@ -98,29 +106,25 @@ class Supervisor:
             each_time()
             self.pause()
 
-    def restart_from(self, number: int) -> None:
-        """Stop the tiers from `number` on, and start them again with what they know now."""
-        later, self._tiers = self._tiers[number:], self._tiers[:number]
-        self._stop(later)
-        for tier in later:
-            self.start(keeper.unit for keeper in tier)
+    def restart_above(self, tier: Tier) -> None:
+        """Stop what leans on `tier`, and start it again with what it knows now."""
+        above = [higher for higher in Tier if higher > tier]
+        self._stop(above)
+        for higher in above:
+            keepers, self._tiers[higher] = self._tiers[higher], []
+            self.start(higher, [keeper.unit for keeper in keepers])
 
     def stop(self) -> None:
-        """Stop every tier, the last first; within a tier all at once."""
-        tiers, self._tiers = self._tiers, []
-        self._stop(tiers)
+        """Stop every tier, the top first; within a tier all at once."""
+        self._stop(list(Tier))
+        self._tiers = {tier: [] for tier in Tier}
 
-    def _stop(self, tiers: list[list[Keeper]]) -> None:
+    def _stop(self, tiers: list[Tier]) -> None:
         for tier in reversed(tiers):
-            for keeper in tier:
+            for keeper in self._tiers[tier]:
                 keeper.unit.ask_to_stop(hasten=self.hastened)
-            for keeper in tier:
+            for keeper in self._tiers[tier]:
                 keeper.unit.wait_stopped(lambda: self.hastened)
-
-    @property
-    def tiers(self) -> int:
-        """How many tiers were started."""
-        return len(self._tiers)
 
     def pause(self, seconds: float = _TICK) -> None:
         """Sleep, unless a signal comes."""
@@ -130,8 +134,8 @@ class Supervisor:
                 pass
 
     def _tend(self) -> None:
-        for tier in self._tiers:
-            for keeper in tier:
+        for keepers in self._tiers.values():
+            for keeper in keepers:
                 if self.stopping:
                     return
                 keeper.look()
