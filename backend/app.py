@@ -21,7 +21,7 @@ from backend.version import VERSION
 from chat import sockets
 from chat.node import ChatNode
 from config.settings import Settings
-from handlers import accounts, cases, consultations, desk_cases, matters, notices, organisation, staff
+from handlers import accounts, cases, consultations, desk_cases, guide_cache, matters, notices, organisation, staff
 from uploads import handlers as uploads
 
 #: Every resource's routes, in the order of the documentation.
@@ -47,15 +47,14 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
     """The application for `settings`. With `services` given, their owner closes them."""
     api = web.Application(client_max_size=settings.max_body)
     mount(api, ROUTES)
-    docs.mount(api, openapi_document())
+    docs.mount(api, openapi_document)
 
-    app = web.Application(middlewares=[observe], client_max_size=settings.max_body)
+    app = web.Application(middlewares=[guide_cache.from_memory, observe], client_max_size=settings.max_body)
     app[keys.RATE_PER_MINUTE] = settings.rate_per_minute
     app[keys.LOGIN_RATE_PER_MINUTE] = settings.login_rate_per_minute
     app[TRUSTED_PROXIES] = settings.trusted_proxies
     app[PUBLIC_ORIGIN] = (settings.public_url or "").rstrip("/")
     app.on_response_prepare.append(add_security_headers)
-    app[matters.GUIDE_CACHE] = matters.GuideCache()
     health.mount(app)
 
     async def run_services(app: web.Application) -> AsyncIterator[None]:
@@ -120,6 +119,7 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.STAFF] = services.staff
     app[keys.ORGANISATION] = services.organisation
     app[keys.MATTERS] = services.matters
+    app[guide_cache.GUIDE_CACHE] = guide_cache.GuideCache(services.matters)
     app[keys.CASES] = services.cases
     app[keys.CASE_DESK] = services.case_desk
     app[keys.MATERIALS] = services.materials

@@ -117,7 +117,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
                 base_url=settings.wechat_base_url or OFFICIAL,
             )
         )
-        passwords = Passwords()
+        passwords = Passwords(cheap=settings.mode == "test")
         stack.callback(passwords.close)
         staff_store, organisation_store = StaffStore(database), OrganisationStore(database)
         audit = Audit(database=database, events=EventStore(database), clock=clock)

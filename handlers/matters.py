@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
-import orjson
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from backend import keys
 from backend.domain.access import ANONYMOUS
-from backend.domain.matters import Audience, Matter, TaskType
+from backend.domain.matters import Audience, TaskType
 from backend.rest.operations import Routes
 from backend.rest.views import Id, Page, PageQuery, Query, decode_cursor, encode_cursor
 from backend.services.search import SearchFilters
 from backend.storage.matters import BrowseFilters
+from handlers.guide_cache import FRESH, GUIDE_CACHE, answer, encode, matches, path_of
 from handlers.matter_views import (
     DepartmentCard,
     MatterHit,
@@ -30,10 +27,6 @@ from handlers.matter_views import (
 )
 
 routes = Routes("matters")
-
-#: Encoded guides are kept up to this many bytes in a process.
-CACHE_BYTES = 64 * 1024 * 1024
-_FRESH = "no-cache"  # may be kept, but must be asked about: a guide can change at any time
 
 MatterCode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{18}[0-9]{13}([0-9]{2})?$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[\w.()（）-]{1,120}$")]
@@ -69,75 +62,6 @@ class VersionQuery(Query):
     """不写 `version` 就是现行版本。"""
 
     version: int | None = Field(default=None, ge=1, le=1_000_000, description="版本号")
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedGuide:
-    """An answer, ready to be sent."""
-
-    etag: str
-    body: bytes
-
-
-class GuideCache:
-    """Encoded guides of one catalogue revision, the longest unused dropped first.
-
-    Everything is dropped when this node takes over another revision; what was read before a revision
-    is never kept under the next one.
-    """
-
-    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._revision = -1
-        self._bytes = 0
-        self._guides: OrderedDict[tuple[str, int | None], EncodedGuide] = OrderedDict()
-
-    def get(self, key: tuple[str, int | None], revision: int) -> EncodedGuide | None:
-        """The answer kept for `key`, if it was kept at `revision`."""
-        if revision != self._revision:
-            self._guides.clear()
-            self._bytes, self._revision = 0, revision
-            return None
-        found = self._guides.get(key)
-        if found is not None:
-            self._guides.move_to_end(key)
-        return found
-
-    def put(self, key: tuple[str, int | None], revision: int, guide: EncodedGuide) -> None:
-        """Keep an answer that was read while the catalogue was at `revision`."""
-        if revision != self._revision or key in self._guides:
-            return
-        self._guides[key] = guide
-        self._bytes += len(guide.body)
-        while self._bytes > self._max_bytes:
-            _, dropped = self._guides.popitem(last=False)
-            self._bytes -= len(dropped.body)
-
-
-GUIDE_CACHE = web.AppKey("guide_cache", GuideCache)
-
-
-def encode(matter: Matter) -> EncodedGuide:
-    """The full guide as it is sent, and its entity tag."""
-    body = orjson.dumps(MatterView.of(matter).model_dump(mode="json"))
-    return EncodedGuide(f'"{hashlib.sha256(body).hexdigest()[:32]}"', body)
-
-
-def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether an If-None-Match header names `etag` (weak comparison, RFC 9110 13.1.2)."""
-    if if_none_match is None:
-        return False
-    if if_none_match.strip() == "*":
-        return True
-    return any(tag.strip().removeprefix("W/") == etag for tag in if_none_match.split(","))
-
-
-def _answer(request: web.Request, guide: EncodedGuide) -> web.Response:
-    headers = {"ETag": guide.etag, "Cache-Control": _FRESH}
-    if matches(request.headers.get("If-None-Match"), guide.etag):
-        return web.Response(status=304, headers=headers)
-    headers["Content-Type"] = "application/json; charset=utf-8"
-    return web.Response(body=guide.body, headers=headers)
 
 
 @routes.get("/matters", public=True)
@@ -186,23 +110,23 @@ async def search_matters(request: web.Request, query: SearchQuery) -> SearchResu
 async def get_matter_by_code(request: web.Request, code: MatterCode) -> MatterView:
     """按实施编码（31 位）或业务办理项编码（33 位）查看办事指南。"""
     matter = await request.config_dict[keys.MATTERS].by_code(ANONYMOUS, code)
-    return _answer(request, encode(matter))  # type: ignore[return-value]  # encoded already
+    return answer(request, encode(matter))  # type: ignore[return-value]  # encoded already
 
 
 @routes.get("/matters/{matter_id}", public=True, statuses=(304,), headers=("If-None-Match",))
 async def get_matter(request: web.Request, matter_id: Id, query: VersionQuery) -> MatterView:
     """查看办事指南全文，可指定版本。"""
     cache, matters = request.config_dict[GUIDE_CACHE], request.config_dict[keys.MATTERS]
-    key, revision = (matter_id, query.version), matters.revision
-    guide = cache.get(key, revision)
+    key, revision = path_of(matter_id, query.version), matters.revision
+    guide = cache.get(key)
     if guide is None:
         guide = encode(await matters.guide(ANONYMOUS, matter_id, query.version))
-        cache.put(key, matters.revision if matters.revision == revision else -1, guide)
-    return _answer(request, guide)  # type: ignore[return-value]  # encoded already
+        cache.put(key, guide, revision)
+    return answer(request, guide)  # type: ignore[return-value]  # encoded already
 
 
 @routes.get("/departments", public=True)
-async def list_departments(request: web.Request, query: PageQuery) -> Page[DepartmentCard]:
+async def browse_departments(request: web.Request, query: PageQuery) -> Page[DepartmentCard]:
     """部门列表。"""
     after = decode_cursor(query.cursor, str)
     found = await request.config_dict[keys.MATTERS].departments(
@@ -234,7 +158,7 @@ async def get_guide_file(request: web.Request, name: FileName) -> web.Response:
     etag = f'"{file.digest[:32]}"'
     headers = {
         "ETag": etag,
-        "Cache-Control": _FRESH,
+        "Cache-Control": FRESH,
         # a form is a document of an editor: it may look as it likes and do nothing
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name)}",

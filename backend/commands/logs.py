@@ -6,6 +6,7 @@ import logging
 import sys
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import Processor
 
 from config.settings import Settings
@@ -43,6 +44,12 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     )
     # Libraries speak up only when something is wrong: their info lines may name people's data.
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not what the HTTP parser refused: such a record holds the request, and a request holds people's data."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 # No local variables in tracebacks: they may hold personal data.

@@ -14,18 +14,25 @@ _AT_ONCE = 2
 
 
 @cache
-def _hash_of_nobody() -> str:
+def _hash_of_nobody(*, cheap: bool) -> str:
     """What an unknown name's password is compared with; made once for a process."""
-    return PasswordHasher().hash("")
+    return _hasher(cheap=cheap).hash("")
+
+
+def _hasher(*, cheap: bool) -> PasswordHasher:
+    return PasswordHasher(time_cost=1, memory_cost=64, parallelism=1) if cheap else PasswordHasher()
 
 
 class Passwords:
-    """Hashes and verifies. The parameters are argon2-cffi's (RFC 9106, the second choice: 64 MiB)."""
+    """Hashes and verifies. The parameters are argon2-cffi's (RFC 9106, the second choice: 64 MiB).
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher()
+    `cheap` is for the test mode alone, where hundreds of people log in: the same algorithm, no effort.
+    """
+
+    def __init__(self, *, cheap: bool = False) -> None:
+        self._hasher = _hasher(cheap=cheap)
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="argon2")
-        self._nobody = _hash_of_nobody()
+        self._nobody = _hash_of_nobody(cheap=cheap)
 
     async def hash(self, password: str) -> str:
         """The encoded hash with a salt of its own."""

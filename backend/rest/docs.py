@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +31,23 @@ _START = """SwaggerUIBundle({url: "../openapi.json", dom_id: "#swagger-ui", deep
 _ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 
-def mount(app: web.Application, document: dict[str, Any]) -> None:
-    """Serve `document` and its page under the API application."""
-    body = orjson.dumps(document)
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+def mount(app: web.Application, make_document: Callable[[], dict[str, Any]]) -> None:
+    """Serve the document and its page under the API application.
+
+    The document is made when it is first asked for: most starts of a process are not for it.
+    """
     spec = importlib.util.find_spec("swagger_ui")  # its files alone are used, none of its code
     if spec is None or spec.origin is None:
         raise RuntimeError("swagger-ui-py is not installed")
     folder = Path(spec.origin).parent / "static"
 
+    @cache
+    def made() -> tuple[bytes, str]:
+        body = orjson.dumps(make_document())
+        return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
     async def openapi(request: web.Request) -> web.Response:
+        body, etag = made()
         if request.headers.get("If-None-Match") == etag:
             return web.Response(status=304, headers={"ETag": etag})
         return web.Response(body=body, content_type="application/json", headers={"ETag": etag})

@@ -175,7 +175,7 @@ def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
 
 def error_statuses(operation: Operation) -> set[int]:
     """The statuses of the refusals an operation's shape implies, and those it declares."""
-    found = {429, 503}
+    found = {400, 429, 503}
     if not operation.public:
         found |= {401, 403}
     elif operation.method != "GET":
@@ -207,6 +207,8 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
             "description": _DESCRIPTIONS.get(status, "未能完成"),
             "content": {problems.MEDIA_TYPE: {"schema": schemas.problem()}},
         }
+        if status == 400:  # what the HTTP parser itself refuses (an address that is too long …)
+            refused["content"]["text/plain"] = {"schema": {"type": "string"}}
         if status in (429, 503):
             refused["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
         found[str(status)] = refused

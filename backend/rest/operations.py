@@ -33,6 +33,7 @@ from backend.domain.ids import derived_id, is_uuid
 from backend.rest import problems
 from backend.rest.authentication import authenticate
 from backend.rest.context import ACTOR, CREATION_ID, OPERATION, client_address
+from backend.rest.views import UUID_PATTERN
 from backend.storage.idempotency import KeptAnswer, RequestInProgress
 
 R = TypeVar("R")
@@ -133,10 +134,10 @@ class Routes:
 
         def declare(handler: Handler) -> Handler:
             hints = typing.get_type_hints(handler, include_extras=True)
-            names = set(re.findall(r"{(\w+)}", path))
+            names = re.findall(r"{(\w+)}", path)
             parameters = inspect.signature(handler).parameters
-            unknown = set(parameters) - names - {"request", "query", "body", "actor"}
-            if unknown or not names <= set(parameters):
+            unknown = set(parameters) - {*names, "request", "query", "body", "actor"}
+            if unknown or not set(names) <= set(parameters):
                 raise TypeError(f"{handler.__name__}: parameters {sorted(unknown or names)} do not fit {path}")
             result = hints.get("return")
             self.operations.append(
@@ -179,7 +180,17 @@ def mount(app: web.Application, routes: Sequence[Routes]) -> None:
     """Register every operation on the API application."""
     for group in routes:
         for operation in group.operations:
-            app.router.add_route(operation.method, operation.path, _endpoint(operation))
+            app.router.add_route(operation.method, _route(operation), _endpoint(operation))
+
+
+def _route(operation: Operation) -> str:
+    """The path for the router: an identifier's place takes nothing but an identifier, so that
+    `PATCH /staff/login` is a wrong method there and not an unknown member of the staff."""
+    path = operation.path
+    for name, adapter in operation.path_parameters.items():
+        if adapter.json_schema().get("pattern") == UUID_PATTERN:
+            path = path.replace(f"{{{name}}}", f"{{{name}:[0-9a-f-]{{36}}}}")
+    return path
 
 
 def _endpoint(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -270,7 +281,7 @@ def _respond(operation: Operation, serialiser: TypeAdapter[Any] | None, result: 
     reply = result if isinstance(result, Reply) else Reply(result)
     response = web.Response(status=reply.status or operation.status, headers=reply.headers)
     if serialiser is not None:
-        response.body = serialiser.dump_json(reply.body)
+        response.body = serialiser.dump_json(reply.body, by_alias=True)
         response.content_type = "application/json"
     for name, value, options in reply.set_cookies:
         if value:

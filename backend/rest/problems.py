@@ -70,7 +70,7 @@ def problem_of(error: errors.DomainError, request_id: str | None = None) -> Prob
         field=error.field,
         request_id=request_id,
         retry_after=getattr(error, "retry_after", None),
-        **{key: value for key, value in error.extra.items() if value is not None},
+        **{key: value for key, value in error.extra.items() if key != "retry_after"},
     )
 
 

@@ -27,8 +27,8 @@ Moment = Annotated[
 ]
 """A moment: RFC 3339 with +08:00 outside."""
 
-_UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-Id = Annotated[str, StringConstraints(pattern=_UUID_PATTERN), Field(examples=["01919c6e-7f2b-7c3a-9a51-2f6d1c0b7e11"])]
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Id = Annotated[str, StringConstraints(pattern=UUID_PATTERN), Field(examples=["01919c6e-7f2b-7c3a-9a51-2f6d1c0b7e11"])]
 """An identifier: UUID as lower-case text."""
 
 
