@@ -55,9 +55,7 @@ def jobs_of(services: Services) -> dict[str, Job]:
     outbox = Outbox(events=services.events, consumers=[services.notices], clock=services.clock)
     timers = TimerSweep(timers=services.timers, target=services.case_desk, clock=services.clock)
     cleanup = MaterialCleanup(services.materials)
-    answers = ConsultationRelay(
-        store=services.consultation_store, notices=services.notice_store, clock=services.clock
-    )
+    answers = ConsultationRelay(store=services.consultation_store, notices=services.notice_store, clock=services.clock)
     return {
         "outbox": outbox.run,
         "timers": timers.run,

@@ -165,9 +165,7 @@ def _covers(scope: Scope, actor: Actor, target: Target) -> bool:
     if actor.id in target.staff_ids or (target.post_id is not None and target.post_id in actor.post_ids):
         return True
     return (
-        scope is Scope.DEPARTMENT
-        and target.department_id is not None
-        and target.department_id == actor.department_id
+        scope is Scope.DEPARTMENT and target.department_id is not None and target.department_id == actor.department_id
     )
 
 

@@ -32,9 +32,7 @@ _QUANTITY = re.compile(
     rf"(?P<unit>{_UNIT}|\((?:{_UNIT})\))"
 )
 _LABELLED = re.compile(rf"^\(?(?P<unit>{_UNIT})\)?[::]?(?P<number>{_NUMBER})$")
-_INSTANT = re.compile(
-    r"当场|即时|即办|立等可取|立即|现场办结|马上办|随到随办|即到即办|当日办|当天办|^当[日天]$"
-)
+_INSTANT = re.compile(r"当场|即时|即办|立等可取|立即|现场办结|马上办|随到随办|即到即办|当日办|当天办|^当[日天]$")
 _NOT_INSTANT = re.compile(r"(?:非|不能|不可|不予|不)(?:当场|即时|立即|即办)")
 _NO_LIMIT = re.compile(
     r"^(?:无|没有|无规定|不限|暂无|未规定|未明确|[-—/\\]+|(?:无|没有|暂无|未规定|不设)(?:法定|承诺|办理|办结|明确)*(?:时限|期限|规定)(?:要求|规定)?)$"
@@ -42,9 +40,7 @@ _NO_LIMIT = re.compile(
 _A_DATE = re.compile(r"每[周月季年]|[日号](?:之?前|以前)|截止|截至")
 _ASIDE = re.compile(r"不含|除外|其中|不计|不包括|不在|公示|公告")
 _EXTENSION = re.compile(r"延长|延期|最长|最多|最迟|特殊情况")
-_EXTENSION_TOTAL = re.compile(
-    r"延[长期](?:后|至|到)|延[长期]后?(?:不|总)|最长(?:不超过)?(?!可?延)|最多不超过"
-)
+_EXTENSION_TOTAL = re.compile(r"延[长期](?:后|至|到)|延[长期]后?(?:不|总)|最长(?:不超过)?(?!可?延)|最多不超过")
 
 
 def names_no_limit(text: str) -> bool:

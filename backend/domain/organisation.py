@@ -106,11 +106,7 @@ def most_specific(
 
     def fits(rule: Responsibility) -> bool:
         return (
-            (
-                rule.matter_id == matter_id
-                if rule.matter_id is not None
-                else rule.department_id == department_id
-            )
+            (rule.matter_id == matter_id if rule.matter_id is not None else rule.department_id == department_id)
             and rule.area_code in (None, area_code)
             and rule.reception_mode in (None, reception_mode)
         )
@@ -126,9 +122,7 @@ def most_specific(
     return max(filter(fits, rules), key=weight, default=None)
 
 
-def candidates(
-    post: Post | None, department: Department | None, triage: Sequence[str]
-) -> tuple[Candidate, ...]:
+def candidates(post: Post | None, department: Department | None, triage: Sequence[str]) -> tuple[Candidate, ...]:
     """Everyone who may be asked, in the order of asking, each person once."""
     seen: dict[str, DutyTier] = {}
     for holder in sorted(post.holders if post else (), key=lambda h: (h.rank, h.staff_id)):
