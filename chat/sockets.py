@@ -17,6 +17,7 @@ import orjson
 import socketio
 from aiohttp import web
 from engineio.async_drivers.aiohttp import WebSocket
+from socketio.packet import Packet
 
 PATH = "socket.io"
 #: Bytes of one packet; the largest is a `hello` with 200 cursors or a message of 2,000 characters.
@@ -36,6 +37,12 @@ class PlainWebSocket(WebSocket):  # type: ignore[misc]
         self.environ = environ
         await self.handler(self)
         return self._sock
+
+
+class TextPacket(Packet):  # type: ignore[misc]
+    """Socket.IO's packet for what is never binary: python-socketio need not search every value for bytes."""
+
+    uses_binary_events = False
 
 
 class Json:
@@ -67,6 +74,7 @@ def create_server(origins: Sequence[str] = ()) -> socketio.AsyncServer:
         ping_interval=PING_INTERVAL,
         ping_timeout=PING_TIMEOUT,
         json=Json,
+        serializer=TextPacket,
         namespaces=["/citizen", "/clerk"],
         logger=False,
         engineio_logger=False,

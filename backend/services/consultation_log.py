@@ -35,6 +35,8 @@ log = structlog.get_logger()
 _MAX_LIVE = 20_000  # consultations whose state is kept in memory
 _MAX_ATTEMPTS = 50
 FIRST_EPOCH = 1
+#: How far lists may lag behind the talk; a consultation that is talked in is written once in that time.
+_REFRESH_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,7 @@ class ConsultationLog:
     async def _save_states(self) -> None:
         """Bring the lists up to date behind the commits. A failure costs nothing: they are folded when read."""
         while self._stale:
+            await asyncio.sleep(_REFRESH_SECONDS)
             states, self._stale = list(self._stale.values()), {}
             try:
                 await self._store.save_states(states)
