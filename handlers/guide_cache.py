@@ -16,6 +16,7 @@ from typing import Protocol
 import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from multidict import CIMultiDict
 
 from backend.domain.ids import is_uuid, new_id
 from backend.domain.matters import Matter
@@ -45,6 +46,7 @@ class EncodedGuide:
 
     etag: str
     body: bytes
+    headers: CIMultiDict[str]
 
 
 class GuideCache:
@@ -94,7 +96,9 @@ def path_of(matter_id: str, version: int | None) -> str:
 def encode(matter: Matter) -> EncodedGuide:
     """The full guide as it is sent, and its entity tag."""
     body = orjson.dumps(MatterView.of(matter).model_dump(mode="json"))
-    return EncodedGuide(f'"{hashlib.sha256(body).hexdigest()[:32]}"', body)
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": FRESH, "Content-Type": "application/json; charset=utf-8"}
+    return EncodedGuide(etag, body, CIMultiDict(headers))
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:
@@ -108,17 +112,15 @@ def matches(if_none_match: str | None, etag: str) -> bool:
 
 def answer(request: web.Request, guide: EncodedGuide) -> web.Response:
     """The guide, or that the client has it already."""
-    headers = {"ETag": guide.etag, "Cache-Control": FRESH}
     if matches(request.headers.get("If-None-Match"), guide.etag):
-        return web.Response(status=304, headers=headers)
-    headers["Content-Type"] = "application/json; charset=utf-8"
-    return web.Response(body=guide.body, headers=headers)
+        return web.Response(status=304, headers={"ETag": guide.etag, "Cache-Control": FRESH})
+    return web.Response(body=guide.body, headers=guide.headers.copy())
 
 
 @web.middleware
 async def from_memory(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a guide that is kept; hand everything else on."""
-    if request.method != "GET" or (guide := request.app[GUIDE_CACHE].get(request.path_qs)) is None:
+    if request.method != "GET" or (guide := request.app[GUIDE_CACHE].get(request.raw_path)) is None:
         return await handler(request)
     started = time.perf_counter()
     response = answer(request, guide)

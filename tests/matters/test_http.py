@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from backend.composition import Services
 from backend.domain.access import SYSTEM
 from backend.domain.catalogue import MatterDraft
 from backend.domain.matters import Audience, LimitUnit, MatterState, TaskType, TimeLimit
+from handlers.guide_cache import EncodedGuide, GuideCache
 
 DraftMaker = Callable[..., MatterDraft]
+
+
+@dataclass
+class Revisions:
+    revision: int
+
+
+def kept(body: bytes) -> EncodedGuide:
+    return EncodedGuide('"t"', body, CIMultiDict())
 
 
 async def publish(services: Services, *drafts: MatterDraft) -> None:
@@ -181,3 +192,36 @@ async def test_replacing_a_form_replaces_it(services: Services, http: aiohttp.Cl
     assert await services.matters.put_guide_files(SYSTEM, {"a.html": b"2"}) == 1
     async with http.get("/api/guide-files/a.html") as response:
         assert await response.read() == b"2"
+
+
+async def test_a_kept_guide_is_the_same_answer(
+    services: Services, http: aiohttp.ClientSession, draft: DraftMaker
+) -> None:
+    one = draft(1)
+    await publish(services, one)
+    sent = "01919c6e-7f2b-7c3a-9a51-2f6d1c0b7e11"
+    answers = []
+    for _ in range(2):
+        async with http.get(f"/api/matters/{one.id}", headers={"X-Request-ID": sent}) as response:
+            headers = {name.lower(): value for name, value in response.headers.items() if name != "Date"}
+            answers.append((response.status, headers, await response.read()))
+    assert answers[0] == answers[1]
+    assert answers[0][1]["x-request-id"] == sent
+    assert answers[0][1]["x-frame-options"] == "DENY"
+    tag = answers[0][1]["etag"]
+    async with http.get(f"/api/matters/{one.id}", headers={"If-None-Match": tag}) as response:
+        assert (response.status, await response.read()) == (304, b"")
+    async with http.get(f"/api/matters/{one.id}?version=1&x=1") as response:
+        assert (response.status, response.headers.get("ETag")) == (200, tag), await response.text()
+
+
+def test_the_cache_stays_within_its_bytes() -> None:
+    catalogue = Revisions(1)
+    cache = GuideCache(catalogue, max_bytes=250)
+    for name in "abc":
+        cache.put(name, kept(b"x" * 100), 1)
+    assert [cache.get(name) is not None for name in "abc"] == [False, True, True]
+    catalogue.revision = 2
+    assert cache.get("c") is None
+    cache.put("c", kept(b"late"), 1)
+    assert cache.get("c") is None
