@@ -12,8 +12,8 @@ from backend.ports import Clock
 from backend.services.accounts import CitizenService, StaffLoginService
 from backend.services.case_desk import CaseDesk
 from backend.services.cases import CaseService
-from backend.services.materials import MaterialService
 from backend.services.consultations import ConsultationService
+from backend.services.materials import MaterialService
 from backend.services.matters import MatterService
 from backend.services.notices import NoticeService
 from backend.services.organisation import OrganisationService
