@@ -105,6 +105,7 @@ class ChatClient:
         self.connected = asyncio.Event()
         self.connections = 0
         self.refusal: dict[str, Any] | None = None
+        self.last_error: Exception | None = None
         self._socket: socketio.AsyncClient | None = None
         self._changed = asyncio.Condition()
         self._waiting: set[asyncio.Future[Any]] = set()
@@ -224,8 +225,8 @@ class ChatClient:
                 pause = self._pauses[0]
                 await self._notify()
                 await lost.wait()
-            except (socketio.exceptions.ConnectionError, ConnectionError, OSError, Refused, TimeoutError):
-                pass
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next attempt begins anew
+                self.last_error = error
             finally:
                 self.connected.clear()
                 self._socket = None
