@@ -14,12 +14,9 @@ from backend.domain.deadlines import Deadline
 from backend.domain.events import Event
 from backend.domain.matters import Guide, Necessity
 from backend.domain.procedure import STATE_NAMES, CaseAction, CaseState, allowed
-from backend.rest.views import Body, Id, Moment, View
+from backend.rest.views import Body, Id, Line, Moment, View
 from backend.services.case_steps import Tap
 
-Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Text = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Version = Annotated[int, Field(ge=1, le=2**53)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from aiohttp import web
@@ -13,19 +12,21 @@ from backend.domain.access import Actor
 from backend.domain.calendar import legal_day
 from backend.domain.case_steps import Edit
 from backend.domain.cases import Channel
-from backend.domain.errors import Conflict, InvalidInput, InvalidTransition, NotFound
+from backend.domain.errors import Conflict, InvalidTransition, NotFound
 from backend.domain.procedure import STATE_NAMES, CaseState
 from backend.rest.context import CREATION_ID
 from backend.rest.operations import Reply, Routes
 from backend.rest.views import (
     Body,
     Id,
+    Line,
     Moment,
     Page,
     PageQuery,
+    Text,
     View,
-    decode_cursor,
-    encode_cursor,
+    moment_cursor,
+    page_of,
 )
 from backend.services.case_steps import Tap
 from handlers.case_views import (
@@ -35,9 +36,7 @@ from handlers.case_views import (
     CaseView,
     DeadlineView,
     FieldName,
-    Line,
     PartyModel,
-    Text,
     TimelineItem,
     Version,
 )
@@ -111,18 +110,6 @@ class TimelineView(View):
     items: list[TimelineItem]
 
 
-def moment_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    """The (moment, id) in a cursor. Raises `InvalidInput` for one that is not ours."""
-    parts = decode_cursor(cursor, str, str)
-    if parts is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(str(parts[0])).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidInput("翻页标记无效，请从第一页重新开始。", field="cursor") from error
-    return moment, str(parts[1])
-
-
 @routes.post("/cases", status=201, idempotent=True, errors=[NotFound, Conflict])
 async def create_case(request: web.Request, body: NewCase, actor: Actor) -> Reply[CaseView]:
     """开始填写一份申请。"""
@@ -138,12 +125,7 @@ async def list_cases(request: web.Request, query: MineQuery, actor: Actor) -> Pa
     found = await request.config_dict[keys.CASES].mine(
         actor, states=query.state, before=moment_cursor(query.cursor), limit=query.limit + 1
     )
-    shown = found[: query.limit]
-    last = shown[-1] if len(found) > query.limit else None
-    return Page(
-        items=[CaseBrief.of(case) for case in shown],
-        next_cursor=encode_cursor(last.created_at.isoformat(), last.id) if last else None,
-    )
+    return page_of(found, query.limit, CaseBrief.of, lambda case: (case.created_at, case.id))
 
 
 @routes.get("/cases/{case_id}")

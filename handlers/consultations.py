@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Literal
 
 from aiohttp import web
@@ -11,7 +10,7 @@ from pydantic import Field
 from backend import keys
 from backend.domain.access import Actor
 from backend.domain.consultations import Consultation, State
-from backend.domain.errors import Conflict, InvalidInput, NotFound
+from backend.domain.errors import Conflict, NotFound
 from backend.rest.consultation_bodies import LONG, SEQ_MAX, ContentBody
 from backend.rest.consultation_views import (
     ConsultationView,
@@ -23,7 +22,7 @@ from backend.rest.consultation_views import (
     receipt_json,
 )
 from backend.rest.operations import Routes
-from backend.rest.views import Body, Id, Page, PageQuery, Query, View, decode_cursor, encode_cursor
+from backend.rest.views import Body, Id, Page, PageQuery, Query, View, moment_cursor, page_of
 from backend.services.consultation_base import audience_of
 from backend.services.consultation_log import Committed
 from backend.services.consultation_reading import OPEN_STATES
@@ -87,21 +86,7 @@ def _view(state: Consultation) -> ConsultationView:
 
 
 def _page(found: list[Consultation], limit: int) -> Page[ConsultationView]:
-    more = len(found) > limit
-    found = found[:limit]
-    cursor = encode_cursor(found[-1].updated_at.isoformat(), found[-1].id) if more else None
-    return Page(items=[_view(state) for state in found], next_cursor=cursor)
-
-
-def _before(cursor: str | None) -> tuple[datetime, str] | None:
-    parts = decode_cursor(cursor, str, str)
-    if parts is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(str(parts[0])).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidInput("翻页标记无效，请从第一页重新开始。", field="cursor") from error
-    return moment, str(parts[1])
+    return page_of(found, limit, _view, lambda state: (state.updated_at, state.id))
 
 
 @routes.post("/socket-tickets", status=201)
@@ -120,7 +105,7 @@ async def create_socket_ticket(request: web.Request, actor: Actor) -> SocketTick
 async def list_consultations(request: web.Request, query: PageQuery, actor: Actor) -> Page[ConsultationView]:
     """我的咨询，最近的在前。"""
     service = request.config_dict[keys.CONSULTATIONS]
-    return _page(await service.mine(actor, limit=query.limit + 1, before=_before(query.cursor)), query.limit)
+    return _page(await service.mine(actor, limit=query.limit + 1, before=moment_cursor(query.cursor)), query.limit)
 
 
 @routes.post("/consultations", status=201, errors=[Conflict, NotFound])
@@ -184,6 +169,6 @@ async def list_desk_consultations(request: web.Request, query: DeskQuery, actor:
     """工作台上的咨询：分配给我的、本岗位的、我负责的部门的。"""
     states = OPEN_STATES if query.state == "open" else (State(query.state),)
     found = await request.config_dict[keys.CONSULTATIONS].desk(
-        actor, states=states, limit=query.limit + 1, before=_before(query.cursor)
+        actor, states=states, limit=query.limit + 1, before=moment_cursor(query.cursor)
     )
     return _page(found, query.limit)

@@ -12,9 +12,8 @@ from backend.domain.access import Actor
 from backend.domain.errors import Conflict, InvalidInput
 from backend.domain.procedure import CaseState
 from backend.rest.operations import Routes
-from backend.rest.views import Body, Id, Page, PageQuery, encode_cursor
-from handlers.case_views import ActionBody, CaseDetail, CaseView, DeskBrief, Key, Text
-from handlers.cases import moment_cursor
+from backend.rest.views import Body, Id, MaterialKey, Page, PageQuery, Text, moment_cursor, page_of
+from handlers.case_views import ActionBody, CaseDetail, CaseView, DeskBrief
 
 routes = Routes("desk")
 
@@ -32,7 +31,7 @@ class Reasoned(ActionBody):
 class CorrectionItemBody(Body):
     """`key` 是材料的 key，或 applicant、agent、form。"""
 
-    key: Key
+    key: MaterialKey
     text: Text = Field(min_length=1, description="哪里需要补正；申请人会看到")
 
 
@@ -57,11 +56,12 @@ async def list_desk_cases(request: web.Request, query: DeskQuery, actor: Actor) 
         after=moment_cursor(query.cursor),
         limit=query.limit + 1,
     )
-    shown, now = found[: query.limit], request.config_dict[keys.CLOCK].now()
-    last = shown[-1] if len(found) > query.limit else None
-    return Page(
-        items=[DeskBrief.at(case, overdue=case.due is not None and case.due.due_at < now) for case, _ in shown],
-        next_cursor=encode_cursor(last[1].isoformat(), last[0].id) if last else None,
+    now = request.config_dict[keys.CLOCK].now()
+    return page_of(
+        found,
+        query.limit,
+        lambda item: DeskBrief.at(item[0], overdue=item[0].due is not None and item[0].due.due_at < now),
+        lambda item: (item[1], item[0].id),
     )
 
 

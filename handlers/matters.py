@@ -12,7 +12,7 @@ from backend import keys
 from backend.domain.access import ANONYMOUS
 from backend.domain.matters import Audience, TaskType
 from backend.rest.operations import Routes
-from backend.rest.views import Id, Page, PageQuery, Query, decode_cursor, encode_cursor
+from backend.rest.views import Id, Line, Page, PageQuery, Query, id_cursor, page_of
 from backend.services.search import SearchFilters
 from backend.storage.matters import BrowseFilters
 from handlers.guide_cache import FRESH, GUIDE_CACHE, answer, encode, matches, path_of
@@ -32,7 +32,6 @@ MatterCode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{18}[0-9]{13}([
 FileName = Annotated[str, StringConstraints(pattern=r"^[\w.()（）-]{1,120}$")]
 AreaPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,12}$")]
 Theme = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Words = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class CatalogueQuery(PageQuery):
@@ -48,7 +47,7 @@ class CatalogueQuery(PageQuery):
 class SearchQuery(Query):
     """搜索词可以是汉字、拼音（juzhuzheng）、首字母（jzz）或混合。"""
 
-    q: Words = Field(description="搜索词")
+    q: Line = Field(description="搜索词")
     limit: int = Field(default=20, ge=1, le=50)
     offset: int = Field(default=0, ge=0, le=100)
     department: Id | None = Field(default=None, description="部门编号")
@@ -67,7 +66,6 @@ class VersionQuery(Query):
 @routes.get("/matters", public=True)
 async def list_matters(request: web.Request, query: CatalogueQuery) -> Page[MatterSummary]:
     """浏览事项，可按部门、主题、服务对象、事项类型和区划筛选。"""
-    after = decode_cursor(query.cursor, str)
     filters = BrowseFilters(
         department_id=query.department,
         theme=query.theme,
@@ -76,11 +74,9 @@ async def list_matters(request: web.Request, query: CatalogueQuery) -> Page[Matt
         area_code=query.area_code,
     )
     found = await request.config_dict[keys.MATTERS].browse(
-        ANONYMOUS, filters, after=str(after[0]) if after else None, limit=query.limit + 1
+        ANONYMOUS, filters, after=id_cursor(query.cursor), limit=query.limit + 1
     )
-    page = found[: query.limit]
-    more = encode_cursor(page[-1].code) if len(found) > query.limit else None
-    return Page(items=[MatterSummary.of(matter) for matter in page], next_cursor=more)
+    return page_of(found, query.limit, MatterSummary.of, lambda matter: (matter.code,))
 
 
 @routes.get("/matters/search", public=True, rate=300)
@@ -128,13 +124,10 @@ async def get_matter(request: web.Request, matter_id: Id, query: VersionQuery) -
 @routes.get("/departments", public=True)
 async def browse_departments(request: web.Request, query: PageQuery) -> Page[DepartmentCard]:
     """部门列表。"""
-    after = decode_cursor(query.cursor, str)
     found = await request.config_dict[keys.MATTERS].departments(
-        ANONYMOUS, after=str(after[0]) if after else None, limit=query.limit + 1
+        ANONYMOUS, after=id_cursor(query.cursor), limit=query.limit + 1
     )
-    page = found[: query.limit]
-    more = encode_cursor(page[-1].department.id) if len(found) > query.limit else None
-    return Page(items=[DepartmentCard.of(entry) for entry in page], next_cursor=more)
+    return page_of(found, query.limit, DepartmentCard.of, lambda entry: (entry.department.id,))
 
 
 @routes.get("/themes", public=True)

@@ -10,8 +10,7 @@ from pydantic import Field
 from backend import keys
 from backend.domain.access import Actor
 from backend.rest.operations import Routes
-from backend.rest.views import Body, Id, Moment, Page, PageQuery, View, encode_cursor
-from handlers.cases import moment_cursor
+from backend.rest.views import Body, Id, Moment, Page, PageQuery, View, moment_cursor, page_of
 
 routes = Routes("notices")
 
@@ -49,12 +48,7 @@ async def list_notices(request: web.Request, query: NoticeQuery, actor: Actor) -
     found = await request.config_dict[keys.NOTICES].list(
         actor, unread=query.unread, before=moment_cursor(query.cursor), limit=query.limit + 1
     )
-    shown = found[: query.limit]
-    last = shown[-1] if len(found) > query.limit else None
-    return Page(
-        items=[NoticeView.model_validate(notice) for notice in shown],
-        next_cursor=encode_cursor(last.at.isoformat(), last.id) if last else None,
-    )
+    return page_of(found, query.limit, NoticeView.model_validate, lambda notice: (notice.at, notice.id))
 
 
 @routes.get("/notices/unread")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import time
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import Field, StringConstraints
@@ -17,7 +17,7 @@ from backend.domain.matters import ReceptionMode
 from backend.domain.organisation import Department, DepartmentKind, DutySpan, Holder, Post, Responsibility
 from backend.rest.context import CREATION_ID
 from backend.rest.operations import Routes
-from backend.rest.views import Body, Id, Page, PageQuery, Query, View, decode_cursor, encode_cursor
+from backend.rest.views import Body, Id, Line, Page, PageQuery, Query, View, id_cursor, page_of
 from handlers.staff import Name, Version
 
 routes = Routes("organisation")
@@ -25,7 +25,6 @@ routes = Routes("organisation")
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,32}$")]
 AreaCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{6,12}$")]
 HourMinute = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Phone = Annotated[str, StringConstraints(max_length=40, pattern=r"^[0-9+()（）\-— 、,，转]*$")]
 
 
@@ -164,28 +163,6 @@ class ResponsibilityView(View):
     version: int
 
 
-class _Identified(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-I = TypeVar("I", bound=_Identified)  # noqa: E741
-V = TypeVar("V", bound=View)
-
-
-def _after(query: PageQuery) -> str | None:
-    parts = decode_cursor(query.cursor, str)
-    return str(parts[0]) if parts else None
-
-
-def _page(found: Sequence[I], limit: int, view: Callable[[I], V]) -> Page[V]:
-    shown = found[:limit]
-    return Page(
-        items=[view(item) for item in shown],
-        next_cursor=encode_cursor(shown[-1].id) if len(found) > limit else None,
-    )
-
-
 def _spans(spans: Sequence[SpanModel]) -> tuple[DutySpan, ...]:
     return tuple(DutySpan(time.fromisoformat(span.start), time.fromisoformat(span.end)) for span in spans)
 
@@ -247,8 +224,8 @@ def _responsibility(item: Responsibility) -> ResponsibilityView:
 async def list_departments(request: web.Request, query: DepartmentQuery, actor: Actor) -> Page[DepartmentView]:
     """部门列表。"""
     service = request.config_dict[keys.ORGANISATION]
-    found = await service.page_departments(actor, after=_after(query), limit=query.limit + 1, kind=query.kind)
-    return _page(found, query.limit, _department)
+    found = await service.page_departments(actor, after=id_cursor(query.cursor), limit=query.limit + 1, kind=query.kind)
+    return page_of(found, query.limit, _department, lambda item: (item.id,))
 
 
 @routes.post("/organisation/departments", status=201, idempotent=True, errors=[Conflict])
@@ -288,12 +265,12 @@ async def list_posts(request: web.Request, query: PostQuery, actor: Actor) -> Pa
     """岗位列表；`unstaffed` 标出无人岗位。"""
     found = await request.config_dict[keys.ORGANISATION].page_posts(
         actor,
-        after=_after(query),
+        after=id_cursor(query.cursor),
         limit=query.limit + 1,
         department_id=query.department_id,
         unstaffed=query.unstaffed,
     )
-    return _page(found, query.limit, _post)
+    return page_of(found, query.limit, _post, lambda item: (item.id,))
 
 
 @routes.post("/organisation/posts", status=201, idempotent=True, errors=[Conflict])
@@ -330,13 +307,13 @@ async def list_responsibilities(
     """责任分工列表：哪个岗位负责哪些事项。"""
     found = await request.config_dict[keys.ORGANISATION].page_responsibilities(
         actor,
-        after=_after(query),
+        after=id_cursor(query.cursor),
         limit=query.limit + 1,
         department_id=query.department_id,
         matter_id=query.matter_id,
         post_id=query.post_id,
     )
-    return _page(found, query.limit, _responsibility)
+    return page_of(found, query.limit, _responsibility, lambda item: (item.id,))
 
 
 @routes.post("/organisation/responsibilities", status=201, idempotent=True, errors=[Conflict])

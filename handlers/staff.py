@@ -14,7 +14,7 @@ from backend.domain.errors import EditConflict, Forbidden, InvalidInput, WrongCr
 from backend.rest.authentication import SESSION_COOKIE
 from backend.rest.context import client_address, is_secure
 from backend.rest.operations import Reply, Routes
-from backend.rest.views import Body, Id, Moment, Page, PageQuery, View, decode_cursor, encode_cursor
+from backend.rest.views import Body, Id, Moment, Page, PageQuery, View, id_cursor, page_of
 from backend.services.staff import NewStaff, StaffChanges, StaffCredentials
 from handlers.accounts import Device, count_login
 
@@ -163,15 +163,10 @@ async def change_password(request: web.Request, body: PasswordBody, actor: Actor
 @routes.get("/staff")
 async def list_staff(request: web.Request, query: StaffQuery, actor: Actor) -> Page[StaffView]:
     """工作人员列表。"""
-    after = decode_cursor(query.cursor, str)
     found = await request.config_dict[keys.STAFF].page(
-        actor, after=str(after[0]) if after else None, limit=query.limit + 1, department_id=query.department_id
+        actor, after=id_cursor(query.cursor), limit=query.limit + 1, department_id=query.department_id
     )
-    shown = found[: query.limit]
-    return Page(
-        items=[_view(staff) for staff in shown],
-        next_cursor=encode_cursor(shown[-1].id) if len(found) > query.limit else None,
-    )
+    return page_of(found, query.limit, _view, lambda staff: (staff.id,))
 
 
 # not idempotent by key: the answer holds a password, which must not be kept; the username is unique anyway

@@ -6,10 +6,10 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from aiohttp import web
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from backend import keys
 from backend.domain.access import Actor
@@ -20,7 +20,7 @@ from backend.domain.materials import MaterialPage
 from backend.rest.context import REQUEST_ID
 from backend.rest.operations import Multipart, Routes
 from backend.rest.problems import problem_of, problem_response
-from backend.rest.views import Body, Id, Moment, View
+from backend.rest.views import Body, Id, MaterialKey, Moment, View
 from backend.services.materials import PlacedPage, Upload
 from uploads.intake import receive, sweep
 from uploads.workers import PhotoWorkers, WorkerLimits
@@ -29,9 +29,6 @@ routes = Routes("materials")
 
 #: Uploads a minute and caller: a thick file of forty pages and some retries.
 _UPLOADS_PER_MINUTE: Final = 90
-
-Key = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""A material requirement's key in the guide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +130,7 @@ _REPLACE = Multipart(parts={"file": (_FILE, True), "upload_id": (_UPLOAD_ID, Tru
     rate=_UPLOADS_PER_MINUTE,
     errors=[Conflict],
 )
-async def add_material_page(request: web.Request, case_id: Id, key: Key, actor: Actor) -> MaterialPageView:
+async def add_material_page(request: web.Request, case_id: Id, key: MaterialKey, actor: Actor) -> MaterialPageView:
     """上传一页材料照片。
 
     只有草稿和补正中的办件可以上传。照片会转正、缩小、重新编码，并去掉拍摄地点等附带信息。
@@ -148,7 +145,7 @@ async def add_material_page(request: web.Request, case_id: Id, key: Key, actor: 
     errors=[Conflict],
 )
 async def replace_material_page(
-    request: web.Request, case_id: Id, key: Key, page_id: Id, actor: Actor
+    request: web.Request, case_id: Id, key: MaterialKey, page_id: Id, actor: Actor
 ) -> MaterialPageView:
     """用新照片替换一页，次序不变；新的一页有新的编号。"""
     return await _receive_page(request, actor, case_id, key, fields=frozenset({"upload_id"}), replaces=page_id)
@@ -205,7 +202,7 @@ async def list_materials(request: web.Request, case_id: Id, actor: Actor) -> Mat
 
 @routes.put("/cases/{case_id}/materials/{key}/order", errors=[EditConflict])
 async def order_material_pages(
-    request: web.Request, case_id: Id, key: Key, body: PageOrder, actor: Actor
+    request: web.Request, case_id: Id, key: MaterialKey, body: PageOrder, actor: Actor
 ) -> MaterialSlotView:
     """调整一份材料各页的次序。"""
     pages = await request.config_dict[keys.MATERIALS].reorder(actor, case_id, key, tuple(body.page_ids))
@@ -213,7 +210,7 @@ async def order_material_pages(
 
 
 @routes.delete("/cases/{case_id}/materials/{key}/pages/{page_id}", errors=[Conflict, InvalidInput])
-async def remove_material_page(request: web.Request, case_id: Id, key: Key, page_id: Id, actor: Actor) -> None:
+async def remove_material_page(request: web.Request, case_id: Id, key: MaterialKey, page_id: Id, actor: Actor) -> None:
     """删除一页；重复删除没有影响。"""
     await request.config_dict[keys.MATERIALS].remove(actor, case_id, key, page_id)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,13 @@ Moment = Annotated[
 UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 Id = Annotated[str, StringConstraints(pattern=UUID_PATTERN), Field(examples=["01919c6e-7f2b-7c3a-9a51-2f6d1c0b7e11"])]
 """An identifier: UUID as lower-case text."""
+
+Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A line of text: no control characters, no line ends."""
+Text = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+"""A text of several lines: of the control characters only tab and line feed."""
+MaterialKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""A material requirement's key in the guide."""
 
 
 class View(BaseModel):
@@ -57,6 +65,7 @@ class PageQuery(Query):
     cursor: str | None = Field(default=None, max_length=500, description="上一页返回的 next_cursor")
 
 
+T = TypeVar("T")
 V = TypeVar("V")
 
 
@@ -65,6 +74,24 @@ class Page(BaseModel, Generic[V]):
 
     items: list[V]
     next_cursor: str | None = None
+
+
+_BAD_CURSOR = "翻页标记无效，请从第一页重新开始。"
+
+
+def page_of(
+    found: Sequence[T], limit: int, view: Callable[[T], V], place: Callable[[T], tuple[str | datetime, ...]]
+) -> Page[V]:
+    """The first `limit` of `found` as a page. One more than `limit` was asked for: it tells that there are more.
+
+    `place` gives the values by which the list is sorted: where the next page goes on.
+    """
+    shown = found[:limit]
+    following = None
+    if len(found) > limit:
+        parts = place(shown[-1])
+        following = encode_cursor(*(part.isoformat() if isinstance(part, datetime) else part for part in parts))
+    return Page(items=[view(item) for item in shown], next_cursor=following)
 
 
 def encode_cursor(*parts: str | int | float | None) -> str:
@@ -82,11 +109,29 @@ def decode_cursor(cursor: str | None, *kinds: type) -> tuple[object, ...] | None
     try:
         parts = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error) as error:
-        raise InvalidInput("翻页标记无效，请从第一页重新开始。", field="cursor") from error
+        raise InvalidInput(_BAD_CURSOR, field="cursor") from error
     if (
         not isinstance(parts, list)
         or len(parts) != len(kinds)
         or not all(isinstance(part, kind) for part, kind in zip(parts, kinds, strict=True))
     ):
-        raise InvalidInput("翻页标记无效，请从第一页重新开始。", field="cursor")
+        raise InvalidInput(_BAD_CURSOR, field="cursor")
     return tuple(parts)
+
+
+def id_cursor(cursor: str | None) -> str | None:
+    """The id (or other text) in a cursor. Raises `InvalidInput` for one that is not ours."""
+    parts = decode_cursor(cursor, str)
+    return str(parts[0]) if parts else None
+
+
+def moment_cursor(cursor: str | None) -> tuple[datetime, str] | None:
+    """The (moment, id) in a cursor. Raises `InvalidInput` for one that is not ours."""
+    parts = decode_cursor(cursor, str, str)
+    if parts is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(parts[0])).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(_BAD_CURSOR, field="cursor") from error
+    return moment, str(parts[1])
