@@ -96,8 +96,9 @@ class CaseSteps:
             case = await self.load(actor, case_id, permission or permission_for(action))
             if tap.request_id is not None:
                 done = await self.events.by_request(case_id, tap.request_id)
-                if done is not None:
-                    return self._same_action(case, done, actor, action)
+                if done is not None:  # perhaps only since the case was read: read again what it made of it
+                    present = await self.load(actor, case_id, permission or permission_for(action))
+                    return self._same_action(present, done, actor, action)
             if tap.expected_version is not None and tap.expected_version != case.version:
                 raise EditConflict(version=case.version)
             guide = await self.guide(case)
