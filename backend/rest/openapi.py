@@ -16,6 +16,18 @@ from backend.rest.operations import Operation, Routes
 
 _REF = "#/components/schemas/{model}"
 
+_TAGS = {
+    "accounts": "群众登录、续期、我的设备",
+    "staff": "工作人员登录与账号管理",
+    "organisation": "部门、岗位、责任分工",
+    "matters": "事项目录与办事指南（公开）",
+    "cases": "办件：填写、提交、补正、进度",
+    "desk": "工作台：受理、补正、决定、办结",
+    "consultations": "咨询的历史与备用通道（实时部分见 docs/protocol.md）",
+    "materials": "材料照片",
+    "notices": "我的通知",
+}
+
 _DESCRIPTIONS = {
     400: "请求格式不正确",
     401: "未登录或登录已失效",
@@ -47,7 +59,7 @@ def document(routes: Sequence[Routes], *, version: str, prefix: str = "/api") ->
             "错误一律为 application/problem+json，`code` 稳定不变。实时咨询见 docs/protocol.md。",
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": group.tag} for group in routes],
+        "tags": [{"name": group.tag, "description": _TAGS[group.tag]} for group in routes],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": dict(sorted(schemas.definitions.items())),
