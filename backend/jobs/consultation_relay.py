@@ -6,7 +6,6 @@ operation's, so a relay that died in the middle is simply repeated, by any node.
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 import structlog
@@ -14,6 +13,7 @@ import structlog
 from backend.domain.consultation_content import preview_of
 from backend.domain.consultation_operations import Message, Operation
 from backend.domain.ids import derived_id
+from backend.jobs.loop import repeat
 from backend.ports import Clock
 from backend.storage.consultations import ConsultationStore
 from backend.storage.notices import Notice, NoticeStore
@@ -44,14 +44,7 @@ class ConsultationRelay:
 
     async def run(self) -> None:
         """Relay until cancelled. A database that is away is waited for."""
-        while True:
-            try:
-                worked = await self.drain()
-            except Exception:
-                log.exception("consultation_relay_failed")
-                worked = 0
-            if not worked:
-                await asyncio.sleep(self._pause)
+        await repeat("consultation_relay", self.drain, pause=self._pause)
 
     async def drain(self, limit: int = 200) -> int:
         """Relay what is due now; how many answers were."""

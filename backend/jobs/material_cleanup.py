@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
+from backend.jobs.loop import repeat
 from backend.services.materials import CleanUp, MaterialService
 
 log = structlog.get_logger()
@@ -22,12 +21,12 @@ class MaterialCleanup:
 
     async def run(self) -> None:
         """Clean up for ever. What fails is tried again an hour later."""
-        while True:
-            try:
-                await self.once()
-            except Exception:  # the next round sees the same pages again
-                log.exception("material_cleanup_failed")
-            await asyncio.sleep(_EVERY_SECONDS)
+
+        async def once() -> int:
+            await self.once()
+            return 0  # nothing is left to do for an hour
+
+        await repeat("material_cleanup", once, pause=_EVERY_SECONDS)
 
     async def once(self) -> CleanUp:
         """Delete everything that is spare by now, in batches; returns how much that was."""

@@ -6,13 +6,13 @@ middle is simply repeated by another. Any number of nodes may run one.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
 
 from backend.domain.events import Event
+from backend.jobs.loop import repeat
 from backend.ports import Clock
 from backend.storage.events import Claimed, EventStore
 
@@ -39,14 +39,7 @@ class Outbox:
 
     async def run(self) -> None:
         """Relay until cancelled. A database that is away is waited for."""
-        while True:
-            try:
-                worked = await self.drain()
-            except Exception:
-                log.exception("outbox_failed")
-                worked = 0
-            if not worked:
-                await asyncio.sleep(self._pause)
+        await repeat("outbox", self.drain, pause=self._pause)
 
     async def drain(self, limit: int = 1000) -> int:
         """Relay what is due now, `limit` events at most; how many were taken up."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
 import structlog
 
 from backend.domain.cases import Timer
+from backend.jobs.loop import repeat
 from backend.ports import Clock
 from backend.storage.timers import TimerStore
 
@@ -31,14 +31,7 @@ class TimerSweep:
 
     async def run(self) -> None:
         """Sweep until cancelled. A database that is away is waited for."""
-        while True:
-            try:
-                worked = await self.sweep()
-            except Exception:
-                log.exception("timers_failed")
-                worked = 0
-            if not worked:
-                await asyncio.sleep(self._pause)
+        await repeat("timers", self.sweep, pause=self._pause)
 
     async def sweep(self, limit: int = 1000) -> int:
         """Fire what is due now, `limit` timers at most; how many were taken up. One that fails is tried
