@@ -134,6 +134,11 @@ def candidates(post: Post | None, department: Department | None, triage: Sequenc
     return tuple(Candidate(staff_id, tier) for staff_id, tier in seen.items())
 
 
+def triage_of(halls: Iterable[Department]) -> tuple[str, ...]:
+    """Who stands at the district's triage desk: the duty leads of its halls, each person once."""
+    return tuple(dict.fromkeys(staff_id for hall in halls for staff_id in hall.duty_lead_ids))
+
+
 def spans_of(post: Post | None, department: Department | None) -> tuple[DutySpan, ...]:
     """The duty hours that hold for a post: its own, else its department's."""
     if post and post.duty_spans:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from backend.domain.errors import NotFound
 from backend.domain.matters import Matter
-from backend.domain.organisation import Department, DepartmentKind, Post, candidates, most_specific
+from backend.domain.organisation import Department, Post, candidates, triage_of
 from backend.domain.routing import Situation
 from backend.storage.accounts import StaffStore
 from backend.storage.organisation import OrganisationStore
@@ -30,18 +30,14 @@ class DirectoryService:
         """The post and department that answer for a matter; for None, triage alone."""
         if matter is None:
             return await self._situation(None, None)
-        rule = most_specific(
-            await self._organisation.rules_for(matter.id, matter.department_id),
+        post = await self._organisation.post_for(
             matter_id=matter.id,
             department_id=matter.department_id,
             area_code=area_code,
             reception_mode=matter.guide.reception_mode,
         )
-        post = await self._organisation.post(rule.post_id) if rule else None
-        department_id = rule.department_id if rule else matter.department_id
-        return await self._situation(
-            post, await self._organisation.department(post.department_id if post else department_id)
-        )
+        department_id = post.department_id if post else matter.department_id
+        return await self._situation(post, await self._organisation.department(department_id))
 
     async def situation(self, post_id: str | None, department_id: str | None) -> Situation:
         """The same for a post or a department that is known. Raises `NotFound` for a post that is not there."""
@@ -52,9 +48,8 @@ class DirectoryService:
         return await self._situation(post, await self._organisation.department(known) if known else None)
 
     async def _situation(self, post: Post | None, department: Department | None) -> Situation:
-        halls = await self._organisation.departments.find({"kind": DepartmentKind.HALL.value})
-        halls.sort(key=lambda hall: hall.id)
-        triage = tuple(dict.fromkeys(staff_id for hall in halls for staff_id in hall.duty_lead_ids))
+        halls = await self._organisation.halls()
+        triage = triage_of(halls)
         asked = [c.staff_id for c in candidates(post, department, triage)]
         people = await self._staff.many(asked)
         return Situation(

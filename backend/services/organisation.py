@@ -21,7 +21,7 @@ from backend.domain.organisation import (
     Post,
     Responsibility,
     candidates,
-    most_specific,
+    triage_of,
 )
 from backend.services.audit import Audit
 from backend.storage.accounts import StaffStore
@@ -63,25 +63,17 @@ class OrganisationService:
         reception_mode: ReceptionMode | None = None,
     ) -> Responsible:
         """Who answers for a matter, or for a question to a department, or (both None) for anything."""
-        rules = await self._store.rules_for(matter_id, department_id)
-        rule = most_specific(
-            rules,
+        post = await self._store.post_for(
             matter_id=matter_id,
             department_id=department_id,
             area_code=area_code,
             reception_mode=reception_mode,
         )
-        post = await self._store.post(rule.post_id) if rule is not None else None
         return await self._behind(post, post.department_id if post is not None else department_id)
-
-    async def responsible_for_post(self, post_id: str) -> Responsible:
-        """The people behind a post that is known already."""
-        post = await self._store.post(post_id)
-        return await self._behind(post, post.department_id if post is not None else None)
 
     async def _behind(self, post: Post | None, department_id: str | None) -> Responsible:
         department = await self._store.department(department_id) if department_id is not None else None
-        found = candidates(post, department, await self._store.triage_ids())
+        found = candidates(post, department, triage_of(await self._store.halls()))
         staff = await self._staff.many(candidate.staff_id for candidate in found)
         return Responsible(
             post,

@@ -12,7 +12,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from backend.domain.access import Role
 from backend.domain.errors import Conflict, EditConflict
-from backend.domain.organisation import Department, DepartmentKind, Post, Responsibility
+from backend.domain.matters import ReceptionMode
+from backend.domain.organisation import Department, DepartmentKind, Post, Responsibility, most_specific
 from backend.storage.database import Collection, Database, IndexDeclaration, Session
 from backend.storage.documents import from_document, to_document
 
@@ -140,17 +141,32 @@ class OrganisationStore:
         holders: Any = None if unstaffed is None else ([] if unstaffed else {"$ne": []})
         return await self.posts.page(after=after, limit=limit, department_id=department_id, holders=holders)
 
-    async def rules_for(self, matter_id: str | None, department_id: str | None) -> list[Responsibility]:
-        """Every rule that may answer for a matter of a department."""
+    async def post_for(
+        self,
+        *,
+        matter_id: str | None,
+        department_id: str | None,
+        area_code: str | None,
+        reception_mode: ReceptionMode | None,
+    ) -> Post | None:
+        """The post that answers for a matter, or for a question to a department; None where no rule fits."""
         whole_department = {"matter_id": None, "department_id": department_id}
-        if matter_id is None:
-            return await self.responsibilities.find(whole_department)
-        return await self.responsibilities.find({"$or": [{"matter_id": matter_id}, whole_department]})
+        rules = await self.responsibilities.find(
+            {"$or": [{"matter_id": matter_id}, whole_department]} if matter_id is not None else whole_department
+        )
+        rule = most_specific(
+            rules,
+            matter_id=matter_id,
+            department_id=department_id,
+            area_code=area_code,
+            reception_mode=reception_mode,
+        )
+        return await self.post(rule.post_id) if rule is not None else None
 
-    async def triage_ids(self) -> tuple[str, ...]:
-        """Who stands at the district's triage desk: the duty leads of the hall."""
+    async def halls(self) -> list[Department]:
+        """The departments whose duty leads are the district's triage desk, always in the same order."""
         halls = await self.departments.find({"kind": DepartmentKind.HALL.value})
-        return tuple(dict.fromkeys(staff_id for hall in halls for staff_id in hall.duty_lead_ids))
+        return sorted(halls, key=lambda hall: hall.id)
 
     async def place_of(self, staff_id: str, department_id: str | None) -> Place:
         """The posts somebody holds now, and the roles a duty lead has from the department."""
