@@ -257,9 +257,6 @@ FINAL = frozenset(row.target for row in TABLE.values() if row.target is not None
     row.source for row in TABLE.values()
 }
 
-#: States in which the citizen may still change what was filled in.
-EDITABLE = frozenset(row.source for row in TABLE.values() if row.action is CaseAction.EDIT)
-
 STATE_NAMES: Mapping[CaseState, str] = {
     _S.DRAFT: "草稿",
     _S.SUBMITTED: "已提交，待受理",

@@ -17,7 +17,6 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from backend.domain.consultation_operations import (
     PAYLOADS,
-    Edit,
     Message,
     Operation,
     OperationKind,
@@ -185,17 +184,6 @@ class ConsultationStore:
             }
         )
         return operation_from_document(document) if document else None
-
-    async def edits_of(self, consultation_id: str, target_seq: int) -> list[Operation]:
-        """The edits of one message, in order."""
-        found = self._ops.find(
-            {
-                "consultation_id": consultation_id,
-                "kind": Edit.KIND.value,
-                "payload.target_seq": target_seq,
-            }
-        ).sort("seq", 1)
-        return [operation_from_document(d) async for d in found]
 
     async def ahead(self, cursors: Mapping[str, int]) -> dict[str, int]:
         """Of consultations with the numbers their readers have: which have more, and up to where."""
