@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     """None: the stand-in that `run.py serve` starts (outside production), or Tencent's in production."""
 
     personal_data_key: SecretStr | None = None
-    """Reserved for field encryption of personal data; production refuses a short one."""
+    """The key of personal data's fingerprints, later of its encryption; production refuses a short one."""
 
     access_token_ttl: int = Field(default=2 * 3600, ge=60)
     refresh_token_ttl: int = Field(default=90 * 86400, ge=3600)
@@ -108,4 +108,4 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment; keyword arguments win. Raises pydantic's ValidationError."""
-    return Settings(**overrides)  # type: ignore[arg-type]
+    return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them

@@ -59,7 +59,7 @@ def to_document(item: object) -> Document:
 
 def from_document(kind: type[T], document: Mapping[str, Any]) -> T:
     """The dataclass a document holds. Unknown members are ignored, so that a newer writer does no harm."""
-    names = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    names = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]  # always a dataclass
     data = {k: v for k, v in document.items() if k in names}
     if "id" in names and "_id" in document:
         data["id"] = document["_id"]

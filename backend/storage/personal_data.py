@@ -1,4 +1,4 @@
-"""The one place through which names of persons' numbers, phones and addresses are stored and read.
+"""The one place through which people's names, numbers, phones and addresses are stored and read.
 
 Today the text is kept as it is; encryption (explicit client-side field encryption) replaces the two
 functions and nothing else. `fingerprint` is what may be searched for and made unique.
