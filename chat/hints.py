@@ -137,7 +137,7 @@ class HintBus:
                 await asyncio.sleep(_PAUSE)
             finally:
                 try:
-                    await pubsub.aclose()  # type: ignore[no-untyped-call]
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis leaves it untyped
                 except (RedisError, OSError):
                     log.debug("the subscription was not closed cleanly")
 

@@ -39,7 +39,7 @@ class Event(Generic[P]):
     acked: bool = True
 
 
-class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
+class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio has no types
     """One namespace with its table of events."""
 
     def __init__(

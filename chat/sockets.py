@@ -27,7 +27,7 @@ PING_TIMEOUT = 20
 _CLOSE_SECONDS = 3.0
 
 
-class PlainWebSocket(WebSocket):  # type: ignore[misc]
+class PlainWebSocket(WebSocket):  # type: ignore[misc]  # python-engineio has no types
     """Engine.IO's driver without permessage-deflate."""
 
     async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
@@ -39,7 +39,7 @@ class PlainWebSocket(WebSocket):  # type: ignore[misc]
         return self._sock
 
 
-class TextPacket(Packet):  # type: ignore[misc]
+class TextPacket(Packet):  # type: ignore[misc]  # python-socketio has no types
     """Socket.IO's packet for what is never binary: python-socketio need not search every value for bytes."""
 
     uses_binary_events = False
