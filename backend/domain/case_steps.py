@@ -27,7 +27,7 @@ from backend.domain.cases import (
     check_complete,
 )
 from backend.domain.deadlines import Deadline, due, say_day
-from backend.domain.errors import InvalidInput
+from backend.domain.errors import InvalidInput, InvalidTransition
 from backend.domain.events import Event, record
 from backend.domain.matters import Guide, Matter, MatterState, ProjectType
 from backend.domain.procedure import (
@@ -184,9 +184,12 @@ def resubmit(
 ) -> Step:
     """Hand the corrected case in again; the acceptance clock begins anew.
 
-    Raises `IncompleteCase` when something is missing, or a slot found wanting still has the same pages.
+    Raises `InvalidTransition` when the time to correct is over, whether or not the timer has said so yet, and
+    `IncompleteCase` when something is missing, or a slot found wanting still has the same pages.
     """
     row = row_for(case, CaseAction.RESUBMIT)
+    if case.deadlines.correction is not None and now > case.deadlines.correction.due_at:
+        raise InvalidTransition("补正期限已过，这份申请不能再提交。需要时可以重新申办。", state=case.state.value)
     applicant, agent = check_complete(case, guide, now=now)
     acceptance = due(rules_of(case.rule_pack).acceptance_limit, now, calendar)
     *earlier, last = case.corrections

@@ -14,7 +14,7 @@ from backend.domain.access import Actor, Permission, require
 from backend.domain.calendar import legal_day
 from backend.domain.case_steps import Edit, Step
 from backend.domain.cases import Case, Channel
-from backend.domain.errors import EditConflict, NotFound
+from backend.domain.errors import EditConflict, IdempotencyConflict, NotFound
 from backend.domain.events import Event
 from backend.domain.ids import new_id
 from backend.domain.matters import Guide, MatterState, ReceptionMode
@@ -68,7 +68,12 @@ class CaseService:
         try:
             await retry_transient(save)
         except EditConflict:
-            return await self._steps.load(actor, case.id, Permission.FILE_CASE)
+            known = await self._steps.load(actor, case.id, Permission.FILE_CASE)
+            if known.matter_id != matter_id:
+                raise IdempotencyConflict(
+                    "同一个 Idempotency-Key 已用于另一份申请。", field="Idempotency-Key"
+                ) from None
+            return known
         return case
 
     async def edit(self, actor: Actor, case_id: str, change: Edit, tap: Tap = NO_TAP) -> Case:
@@ -128,7 +133,6 @@ class CaseService:
         )
         post_id = found.post.id if found.post else None
         handling = found.post.department_id if found.post else None
-        await self._steps.store.prepare_serial(case.matter_code, legal_day(self._steps.clock.now()))
 
         def decide(case: Case, guide: Guide, now: datetime, number: str = "") -> Step:
             return steps.submit(
@@ -145,6 +149,8 @@ class CaseService:
         async def numbered(case: Case, guide: Guide, now: datetime, session: Session) -> Step:
             decide(case, guide, now)  # what cannot be submitted takes no number
             day = legal_day(now)
+            # here, where the day is known for certain: midnight may have passed since the request came
+            await self._steps.store.prepare_serial(case.matter_code, day)
             return decide(case, guide, now, await self._steps.store.next_number(case.matter_code, day, session))
 
         return await self._steps.step(actor, case_id, CaseAction.SUBMIT, tap, decide, within=numbered)

@@ -118,8 +118,8 @@ class CaseStore:
         await self._timers.replace(case.id, timers, session)
 
     async def prepare_serial(self, matter_code: str, day: date) -> None:
-        """Make the counter of a day before the transaction that counts: two transactions that both
-        insert it would not be a conflict that repeating resolves, but a duplicate."""
+        """Make the counter of a day, by a write of its own before the first of the transaction that counts:
+        two transactions that both insert it would not be a conflict that repeating resolves, but a duplicate."""
         with suppress(DuplicateKeyError):  # another node was first
             await self._serials.update_one(
                 {"_id": _serial_id(matter_code, day)},
