@@ -217,9 +217,11 @@ class MaterialService:
         return await self._cases.change_pages(actor, case_id, key, change)
 
     async def _set_aside(self, case: Case, page_id: str) -> None:
-        """A page that left its slot: spare, unless an office has seen it."""
+        """A page that left its slot: spare, unless an office has seen it. Never a page of another case, whatever
+        id a repeated upload names."""
         page = await self._pages.get(page_id)
-        if page is not None and not rules.was_handed_in(page, case):
+        in_slot = any(page_id in slot.page_ids for slot in case.materials)
+        if page is not None and page.case_id == case.id and not in_slot and not rules.was_handed_in(page, case):
             await self._pages.mark_removed([page_id], self._clock.now())
 
     async def _of_slot(self, case: Case, key: str) -> list[PlacedPage]:
