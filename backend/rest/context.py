@@ -21,7 +21,9 @@ PUBLIC_ORIGIN = web.AppKey("public_origin", str)
 def client_address(request: web.Request) -> str:
     """The address a request came from, behind as many proxies as the settings trust."""
     hops = request.config_dict.get(TRUSTED_PROXIES, 0)
-    forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    # all lines of it: a proxy may append its own line after one that the client made up
+    lines = ",".join(request.headers.getall("X-Forwarded-For", []))
+    forwarded = [part.strip() for part in lines.split(",") if part.strip()]
     candidate = forwarded[-hops] if 0 < hops <= len(forwarded) else (request.remote or "")
     try:
         return str(ipaddress.ip_address(candidate))

@@ -14,6 +14,7 @@ operation is private unless it says `public=True`.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import re
@@ -39,6 +40,9 @@ from backend.storage.idempotency import KeptAnswer, RequestInProgress
 R = TypeVar("R")
 
 Handler = Callable[..., Awaitable[Any]]
+
+#: A JSON body is at most some hundred kilobytes: who takes longer to send one holds the connection on purpose.
+_BODY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +206,13 @@ def _endpoint(operation: Operation) -> Callable[[web.Request], Awaitable[web.Str
         request[ACTOR] = actor
         arguments = await _arguments(request, operation, actor)
         if operation.idempotent and "Idempotency-Key" in request.headers:
-            return await _once(request, operation, actor, arguments, serialiser)
-        return _respond(operation, serialiser, await operation.handler(request, **arguments))
+            response = await _once(request, operation, actor, arguments, serialiser)
+        else:
+            response = _respond(operation, serialiser, await operation.handler(request, **arguments))
+        if not operation.public and not response.prepared:
+            # what is somebody's own stays in no cache, unless the handler knows better
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
 
     return endpoint
 
@@ -264,7 +273,11 @@ def _query(request: web.Request, model: type[BaseModel]) -> BaseModel:
 async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     if request.content_type != "application/json":
         raise errors.UnsupportedMedia("请求内容应当是 JSON（Content-Type: application/json）。")
-    raw = await request.read()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            raw = await request.read()
+    except TimeoutError as error:
+        raise errors.Unavailable("网络太慢，请求没有传完，请稍后重试。") from error
     try:
         data = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -1,0 +1,59 @@
+"""Clients that dawdle, pretend to come from elsewhere, or share a cache with others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, make_mocked_request
+from multidict import CIMultiDict
+
+from backend.domain.access import Role
+from backend.rest import operations
+from backend.rest.context import TRUSTED_PROXIES, client_address
+from tests.conftest import LoginCitizen, LoginStaff
+
+
+async def test_what_is_private_stays_in_no_cache(
+    http: aiohttp.ClientSession, login_citizen: LoginCitizen, login_staff: LoginStaff
+) -> None:
+    for caller, path in (
+        (await login_citizen(), "/api/cases"),
+        (await login_citizen(), "/api/citizen/me"),
+        (await login_citizen(), "/api/notices"),
+        (await login_staff(Role.CLERK), "/api/staff/me"),
+    ):
+        async with http.get(path, headers={"Authorization": f"Bearer {caller.token}"}) as response:
+            assert (response.status, response.headers["Cache-Control"]) == (200, "no-store"), path
+
+
+def test_an_address_that_the_client_made_up_is_not_believed() -> None:
+    app = web.Application()
+    app[TRUSTED_PROXIES] = 1
+    # as a proxy leaves it that appends a line of its own (HAProxy's forwardfor)
+    headers = CIMultiDict([("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.7")])
+    request = make_mocked_request("GET", "/", headers=headers, app=app)
+    request.match_info.add_app(app)
+    assert client_address(request) == "198.51.100.7"
+
+
+async def test_a_body_that_never_ends_is_given_up(
+    server: TestServer, login_citizen: LoginCitizen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "_BODY_SECONDS", 0.1)
+    caller = await login_citizen()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = (
+        f"POST /api/cases HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {caller.token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    writer.write(head.encode() + b'{"matter')
+    try:
+        answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+    finally:
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "temporarily-unavailable"
