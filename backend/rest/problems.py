@@ -161,9 +161,7 @@ def field_problems(found: Iterable[Mapping[str, Any]], prefix: str = "") -> list
 
 
 def invalid_input(error: ValidationError, prefix: str = "") -> errors.InvalidInput:
-    """What a failed validation says to the user: the first field in front, all of them in `errors`."""
+    """What a failed validation says to the user, in words alone; the fields' names are in `field` and `errors`."""
     found = field_problems(error.errors(include_url=False, include_input=False, include_context=False), prefix)
-    first = found[0]
-    return errors.InvalidInput(
-        f"“{first.field}”{first.detail}", field=first.field, errors=[item.model_dump() for item in found]
-    )
+    detail = found[0].detail if len(found) == 1 else f"有 {len(found)} 处填写不正确，请逐项核对。"
+    return errors.InvalidInput(detail, field=found[0].field, errors=[item.model_dump() for item in found])
