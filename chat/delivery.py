@@ -172,9 +172,9 @@ class Feeds:
             while await self._advance(feed):
                 pass
         except DomainError as error:
-            log.warning("a feed waits for the database", error=error.code)  # the sweep nudges
+            log.warning("feed_waits_for_the_database", error=error.code)  # the sweep nudges
         except Exception:
-            log.exception("a feed failed")
+            log.exception("feed_failed")
 
     async def _advance(self, feed: Feed) -> bool:
         """Send one stretch of the log. Whether there may be more to send."""

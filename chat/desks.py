@@ -60,7 +60,7 @@ class Desks:
         try:
             await self._presence.leave(connection.sid)
         except Exception as error:  # noqa: BLE001 - the lease ends by itself
-            log.warning("a lease was left to expire", error=type(error).__name__)
+            log.warning("desk_lease_left_to_expire", error=type(error).__name__)
 
     async def _beat(self) -> None:
         while True:
@@ -74,7 +74,7 @@ class Desks:
                     else:
                         await self._asker.ask("presence:ping", desk, self._answer(desk))
                 except Exception:
-                    log.exception("a desk could not be asked")
+                    log.exception("desk_not_asked")
 
     def _answer(self, desk: Connection) -> Any:
         def answered(*_: object) -> None:
@@ -95,4 +95,4 @@ class Desks:
             try:
                 await self._presence.renew(answered)
             except DomainError as error:
-                log.warning("leases could not be renewed", error=error.code)
+                log.warning("desk_leases_not_renewed", error=error.code)

@@ -89,7 +89,7 @@ class HintBus:
                     away = False
                 except (RedisError, OSError) as error:
                     if not away:
-                        log.warning("hints cannot be published; the sweep takes over", error=type(error).__name__)
+                        log.warning("hints_not_published", error=type(error).__name__)  # the sweep takes over
                     away = True
                     self._queue.clear()
                     await asyncio.sleep(_PAUSE)
@@ -118,7 +118,7 @@ class HintBus:
                 await pubsub.subscribe(self._prefix + "state")
                 follower = asyncio.create_task(self._follow(pubsub))
                 if away:
-                    log.info("hints are received again")
+                    log.info("hints_received_again")
                     away = False
                 self._resync()
                 try:
@@ -132,14 +132,14 @@ class HintBus:
                     await asyncio.gather(follower, return_exceptions=True)
             except (RedisError, OSError) as error:
                 if not away:
-                    log.warning("hints cannot be received; the sweep takes over", error=type(error).__name__)
+                    log.warning("hints_not_received", error=type(error).__name__)  # the sweep takes over
                 away = True
                 await asyncio.sleep(_PAUSE)
             finally:
                 try:
                     await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis leaves it untyped
                 except (RedisError, OSError):
-                    log.debug("the subscription was not closed cleanly")
+                    log.debug("hints_not_unsubscribed")
 
     async def _follow(self, pubsub: Any) -> None:
         """Keep the subscriptions equal to what is wanted."""
@@ -160,4 +160,4 @@ class HintBus:
             if hint.pop("node") != self._node:
                 self._receive(hint)
         except Exception:  # whatever comes over Redis must not end the subscriber
-            log.exception("a hint could not be read")
+            log.exception("hint_not_read")

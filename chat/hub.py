@@ -186,9 +186,9 @@ class Hub:
             try:
                 await self.sweep()
             except DomainError as error:
-                log.warning("the sweep waits for the database", error=error.code)
+                log.warning("chat_sweep_waits_for_the_database", error=error.code)
             except Exception:
-                log.exception("the sweep failed")
+                log.exception("chat_sweep_failed")
 
     async def sweep(self) -> None:
         """Find what no hint told: newer operations, and consultations that came to people who are here."""
@@ -217,4 +217,4 @@ class Hub:
         self._tasks.discard(task)
         with suppress(asyncio.CancelledError):
             if error := task.exception():
-                log.warning("something could not be shown", error=type(error).__name__)
+                log.warning("chat_push_failed", error=type(error).__name__)

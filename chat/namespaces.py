@@ -90,7 +90,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             problem = problem_of(error).model_dump(mode="json", exclude_none=True)
             raise socketio.exceptions.ConnectionRefusedError(error.code, problem) from error
         except Exception as error:
-            log.exception("a socket could not be opened")
+            log.exception("socket_not_opened")
             problem = problem_of(DomainError()).model_dump(mode="json", exclude_none=True)
             raise socketio.exceptions.ConnectionRefusedError(DomainError.code, problem) from error
 
@@ -118,7 +118,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         except DomainError as error:
             return refusal(error) if event is None or event.acked else None
         except Exception:
-            log.exception("an event failed", event_name=name)
+            log.exception("socket_event_failed", event_name=name)
             return refusal(DomainError())
 
     @staticmethod

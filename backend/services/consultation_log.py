@@ -201,8 +201,9 @@ class ConsultationLog:
             states, self._stale = list(self._stale.values()), {}
             try:
                 await self._store.save_states(states)
-            except Exception:
-                log.warning("consultation states were not refreshed", count=len(states), exc_info=True)
+            except Exception as error:  # noqa: BLE001 - the next talk tries again, the log is the truth
+                # the type alone: the driver's message may hold the documents, and they hold what people said
+                log.warning("consultation_states_not_refreshed", count=len(states), error=type(error).__name__)
 
     async def _before(self, state: Consultation, request: Request) -> Committed | None:
         found = await self._store.by_client_id(state.id, request.sender, request.cid)
@@ -217,14 +218,14 @@ class ConsultationLog:
             try:
                 listener.committed(state, operations)
             except Exception:
-                log.exception("a commit listener failed")
+                log.exception("commit_listener_failed")
 
     def announce_receipt(self, consultation_id: str, reader: Party, delivered: int, read: int) -> None:
         for listener in self._listeners:
             try:
                 listener.receipt(consultation_id, reader, delivered, read)
             except Exception:
-                log.exception("a commit listener failed")
+                log.exception("commit_listener_failed")
 
     def _entry(self, consultation_id: str) -> _Live:
         live = self._live.get(consultation_id)

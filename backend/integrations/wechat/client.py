@@ -146,7 +146,7 @@ class AsyncWeChatClient(WeChatClient):  # type: ignore[misc]  # wechatpy has no 
                 repeatable = error.errcode == SYSTEM_BUSY or (error.errcode in TOKEN_REFUSED and not own_credentials)
                 if last or not repeatable:
                     raise
-                log.info("wechat call repeated", errcode=error.errcode)
+                log.info("wechat_call_repeated", errcode=error.errcode)
             else:
                 return processor(result) if processor is not None else result
         raise AssertionError("unreachable")
@@ -178,7 +178,7 @@ class AsyncWeChatClient(WeChatClient):  # type: ignore[misc]  # wechatpy has no 
             reason = "timeout"
         except aiohttp.ClientError as error:
             reason = type(error).__name__
-        log.warning("wechat gave no answer", reason=reason)
+        log.warning("wechat_gave_no_answer", reason=reason)
         raise WeChatAway(reason)
 
 

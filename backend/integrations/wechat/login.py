@@ -52,7 +52,7 @@ class WeChatLogin:
             case {"openid": str(openid), "session_key": str(session_key)} if openid and session_key:
                 unionid = result.get("unionid")
                 return WeChatSession(openid, unionid if isinstance(unionid, str) else None, session_key)
-        log.error("wechat login answer without an openid")
+        log.error("wechat_login_without_openid")
         raise Unavailable("微信服务暂时没有响应，请稍后再试。")
 
 
@@ -66,5 +66,5 @@ def _translate(error: WeChatClientException) -> NoReturn:
     if error.errcode in RATE_CODES:
         raise RateLimited(retry_after=60) from None
     # -1 (busy) twice, or our own appid or secret is wrong: nothing the user can mend
-    log.error("wechat login refused", errcode=error.errcode)
+    log.error("wechat_login_refused", errcode=error.errcode)
     raise Unavailable("微信登录暂时不可用，请稍后再试。") from None
