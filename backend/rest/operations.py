@@ -220,15 +220,14 @@ def _endpoint(operation: Operation) -> Callable[[web.Request], Awaitable[web.Str
 async def _admit(request: web.Request, operation: Operation) -> Actor:
     """Authenticate, then count: a caller who hammers is told so before anything is parsed."""
     limiter = request.config_dict[keys.RATE_LIMITER]
-    address = client_address(request)
     try:
         actor = await authenticate(request)
     except errors.Unauthenticated:
         if not operation.public:
-            await limiter.hit(f"a:{address}", request.config_dict[keys.RATE_PER_MINUTE])
+            await limiter.hit(f"a:{client_address(request)}", request.config_dict[keys.RATE_PER_MINUTE])
             raise
         actor = ANONYMOUS  # a stale token does not bar what everybody may see
-    caller = f"s:{actor.session_id or actor.id}" if actor.id else f"a:{address}"
+    caller = f"s:{actor.session_id or actor.id}" if actor.id else f"a:{client_address(request)}"
     if actor.kind == "anonymous" and not operation.public:
         await limiter.hit(caller, request.config_dict[keys.RATE_PER_MINUTE])
         raise errors.Unauthenticated
