@@ -10,9 +10,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: Where a stand-in listens.
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Settings(BaseSettings):
@@ -90,7 +94,7 @@ class Settings(BaseSettings):
             problems.append("MONGO_URL and REDIS_URL must be set")
         if len(self.wechat_secret.get_secret_value()) < 32:
             problems.append("BANSHI_WECHAT_SECRET must be the real one (32 characters)")
-        if self.wechat_base_url and "127.0.0.1" in self.wechat_base_url:
+        if self.wechat_base_url and urlsplit(self.wechat_base_url).hostname in _LOOPBACK:
             problems.append("BANSHI_WECHAT_BASE_URL must not be a stand-in")
         if not self.public_url or not self.public_url.startswith("https://"):
             problems.append("BANSHI_PUBLIC_URL must be an https address")

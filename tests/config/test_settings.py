@@ -26,6 +26,7 @@ def test_the_example_names_every_setting_with_its_default() -> None:
         ({"redis_url": None}, "REDIS_URL"),
         ({"wechat_secret": "short"}, "WECHAT_SECRET"),
         ({"wechat_base_url": "http://127.0.0.1:9000"}, "stand-in"),
+        ({"wechat_base_url": "http://localhost:9000"}, "stand-in"),
         ({"public_url": "http://banshi.example"}, "https"),
         ({"personal_data_key": "short"}, "PERSONAL_DATA_KEY"),
     ],
