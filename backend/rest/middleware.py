@@ -27,6 +27,9 @@ DURATION = Histogram(
 )
 IN_FLIGHT = Gauge("banshi_http_requests_in_flight", "HTTP requests being answered")
 
+#: Counted and logged when the client went away before the answer.
+_GONE = 499
+
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -60,7 +63,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
                 response.headers["X-Request-ID"] = request_id
             return response
     except asyncio.CancelledError:
-        status = 499  # the client went away
+        status = _GONE
         raise
     finally:
         IN_FLIGHT.dec()
@@ -80,6 +83,11 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
             )
 
 
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has gone away: what was lost may be another connection than the client's."""
+    return request.transport is None or request.transport.is_closing()
+
+
 async def _translated(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
     try:
         return await handler(request)
@@ -89,9 +97,9 @@ async def _translated(request: web.Request, handler: Handler, request_id: str) -
         if error.status < 400:
             raise
         return http_problem(error, request_id)
-    except (ConnectionResetError, asyncio.CancelledError):
-        raise
     except Exception as error:
+        if isinstance(error, ConnectionResetError) and _is_gone(request):
+            return web.Response(status=_GONE)  # read by nobody: a phone lost its network, which is no error of ours
         if is_storage_failure(error):
             log.warning("storage_unavailable", request_id=request_id, error=type(error).__name__)
             unavailable = problem_of(Unavailable(), request_id)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -11,10 +13,24 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, make_mocked_request
 from multidict import CIMultiDict
 
+from backend.app import create_app
+from backend.composition import Services
 from backend.domain.access import Role
 from backend.rest import operations
 from backend.rest.context import TRUSTED_PROXIES, client_address
+from backend.rest.middleware import REQUESTS
+from config.settings import Settings
+from tests.callers import Caller
 from tests.conftest import LoginCitizen, LoginStaff
+
+
+def half_a_request(caller: Caller) -> bytes:
+    """A request whose body breaks off."""
+    head = (
+        f"POST /api/cases HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {caller.token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    return head.encode() + b'{"matter'
 
 
 async def test_what_is_private_stays_in_no_cache(
@@ -46,14 +62,36 @@ async def test_a_body_that_never_ends_is_given_up(
     monkeypatch.setattr(operations, "_BODY_SECONDS", 0.1)
     caller = await login_citizen()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    head = (
-        f"POST /api/cases HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {caller.token}\r\n"
-        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
-    )
-    writer.write(head.encode() + b'{"matter')
+    writer.write(half_a_request(caller))
     try:
         answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
     finally:
         writer.close()
     assert answer.startswith(b"HTTP/1.1 503")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "temporarily-unavailable"
+
+
+@pytest.fixture
+async def port(settings: Settings, services: Services) -> AsyncIterator[int]:
+    """A node as it is served: unlike `TestServer`, it does not cancel handlers whose client is gone."""
+    runner = web.AppRunner(create_app(settings, services), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield int(runner.addresses[0][1])
+    await runner.cleanup()
+
+
+async def test_a_client_that_goes_away_is_no_error_of_ours(
+    port: int, login_citizen: LoginCitizen, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = REQUESTS.labels("create_case", "POST", "499")
+    before = gone._value.get()
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(half_a_request(await login_citizen()))
+    await writer.drain()
+    writer.close()
+    async with asyncio.timeout(10):
+        while gone._value.get() == before:
+            await asyncio.sleep(0.01)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
