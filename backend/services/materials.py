@@ -22,6 +22,7 @@ from backend.domain.ids import new_id
 from backend.domain.materials import MaterialPage, PagesChanged
 from backend.domain.photos import NormalisedPhoto
 from backend.ports import Clock
+from backend.storage.documents import utc
 from backend.storage.materials import MaterialStore
 
 #: How long a page that no slot names is kept: an upload may still be retried, a removal regretted.
@@ -252,8 +253,7 @@ def _page(actor: Actor, case_id: str, key: str, upload: Upload, photo: Normalise
         width=photo.width,
         height=photo.height,
         bytes=len(photo.page),
-        # MongoDB keeps milliseconds: what is answered is what will be read back
-        created_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
+        created_at=utc(now),
     )
 
 
