@@ -25,6 +25,7 @@ from backend.ports import Clock
 from backend.services.audit import Audit
 from backend.services.sessions import SessionService, Tokens
 from backend.storage.accounts import CitizenStore, LoginAttemptStore, StaffStore
+from backend.storage.database import Session
 from backend.storage.personal_data import PersonalDataCodec
 
 log = structlog.get_logger()
@@ -146,14 +147,12 @@ class StaffLoginService:
             raise WrongCurrentPassword(field="current_password")
         await self._attempts.succeeded(key, forgive=True)
         hashed = await self._passwords.hash(new)
-        await self._audit.save(
-            actor,
-            "staff",
-            staff.id,
-            "password_changed",
-            version=staff.version + 1,
-            write=lambda session: self._staff.set_password(
+
+        async def write(session: Session) -> None:
+            await self._staff.set_password(
                 staff.id, hashed, must_change=False, read_version=staff.version, session=session
-            ),
-        )
+            )
+            await self._sessions.end_staff(staff.id, session, except_id=actor.session_id)
+
+        await self._audit.save(actor, "staff", staff.id, "password_changed", version=staff.version + 1, write=write)
         await self._sessions.end_all(staff.id, except_id=actor.session_id)

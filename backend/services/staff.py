@@ -197,16 +197,14 @@ class StaffService:
         staff = await self._existing(staff_id)
         password = generate_password()
         hashed = await self._passwords.hash(password)
-        await self._audit.save(
-            actor,
-            "staff",
-            staff.id,
-            "password_reset",
-            version=staff.version + 1,
-            write=lambda session: self._staff.set_password(
+
+        async def write(session: Session) -> None:
+            await self._staff.set_password(
                 staff.id, hashed, must_change=True, read_version=staff.version, session=session
-            ),
-        )
+            )
+            await self._sessions.end_staff(staff.id, session)
+
+        await self._audit.save(actor, "staff", staff.id, "password_reset", version=staff.version + 1, write=write)
         await self._sessions.end_all(staff.id)
         log.info("staff_password_reset", staff_id=staff_id, by=actor.id)
         return StaffCredentials(await self._existing(staff_id), password)

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from backend.domain.accounts import LoginSession
-from backend.storage.database import Database, IndexDeclaration
+from backend.storage.database import Database, IndexDeclaration, Session
 from backend.storage.documents import from_document, to_document, utc
 
 INDEXES: list[IndexDeclaration] = [
@@ -74,6 +74,7 @@ class SessionStore:
         *,
         session_ids: list[str] | None = None,
         except_id: str | None = None,
+        session: Session | None = None,
     ) -> int:
         """End all sessions of a subject, or those named, but for `except_id`. Returns how many."""
         criteria: dict[str, Any] = {"subject_id": subject_id, "ended_at": None}
@@ -95,6 +96,7 @@ class SessionStore:
                 },
                 "$inc": {"version": 1},
             },
+            session=session,
         )
         return result.modified_count
 
