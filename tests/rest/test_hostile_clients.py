@@ -46,14 +46,27 @@ async def test_what_is_private_stays_in_no_cache(
             assert (response.status, response.headers["Cache-Control"]) == (200, "no-store"), path
 
 
-def test_an_address_that_the_client_made_up_is_not_believed() -> None:
+def from_behind_a_proxy(*lines: str) -> web.Request:
+    """A request with these lines of X-Forwarded-For, where one proxy is trusted."""
     app = web.Application()
     app[TRUSTED_PROXIES] = 1
-    # as a proxy leaves it that appends a line of its own (HAProxy's forwardfor)
-    headers = CIMultiDict([("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.7")])
+    headers = CIMultiDict([("X-Forwarded-For", line) for line in lines])
     request = make_mocked_request("GET", "/", headers=headers, app=app)
     request.match_info.add_app(app)
-    assert client_address(request) == "198.51.100.7"
+    return request
+
+
+def test_an_address_that_the_client_made_up_is_not_believed() -> None:
+    # as a proxy leaves it that appends a line of its own (HAProxy's forwardfor)
+    assert client_address(from_behind_a_proxy("203.0.113.9", "198.51.100.7")) == "198.51.100.7"
+    assert client_address(from_behind_a_proxy("203.0.113.9, 198.51.100.7")) == "198.51.100.7"
+
+
+def test_a_household_with_a_whole_network_counts_as_one() -> None:
+    first, second = (from_behind_a_proxy(f"2001:db8:1:2::{n}") for n in ("1", "ffff:1"))
+    assert client_address(first) == client_address(second) == "2001:db8:1:2::/64"
+    assert client_address(from_behind_a_proxy("2001:db8:1:3::1")) != client_address(first)
+    assert client_address(from_behind_a_proxy("::ffff:198.51.100.7")) == "198.51.100.7"
 
 
 async def test_a_body_that_never_ends_is_given_up(
