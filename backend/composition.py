@@ -142,6 +142,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             cases=case_store,
             events=events,
             matters=matter_store,
+            office=organisation,
             clock=clock,
         )
         case_service = CaseService(steps=case_steps, office=organisation)

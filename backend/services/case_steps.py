@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from backend.domain.access import Actor, Permission, require
+from backend.domain.access import Actor, Permission, Target, allows, require
 from backend.domain.calendar import NATIONAL, Calendar
 from backend.domain.case_steps import Step, permission_for
 from backend.domain.cases import Case, timers_of
@@ -40,6 +40,12 @@ class Matters(Protocol):
     async def get(self, matter_id: str) -> Matter | None: ...
 
     async def version(self, matter_id: str, version: int) -> Matter | None: ...
+
+
+class Office(Protocol):
+    """Who acts for a post that nobody holds."""
+
+    async def stand_ins(self, post_id: str | None, department_id: str | None) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class CaseSteps:
         cases: CaseStore,
         events: EventStore,
         matters: Matters,
+        office: Office,
         clock: Clock,
         calendar: Calendar = NATIONAL,
     ) -> None:
@@ -77,6 +84,7 @@ class CaseSteps:
         self.store = cases
         self.events = events
         self.matters = matters
+        self.office = office
         self.clock = clock
         self.calendar = calendar
 
@@ -149,8 +157,15 @@ class CaseSteps:
         case = await self.store.get(case_id)
         if case is None or (case.state is CaseState.DRAFT and actor.kind == "staff"):
             raise NotFound
-        require(actor, permission, case.target)
+        require(actor, permission, await self._target(actor, permission, case))
         return case
+
+    async def _target(self, actor: Actor, permission: Permission, case: Case) -> Target:
+        """What access is decided on; a case whose post nobody holds is also assigned to who stands in."""
+        target = case.target
+        if actor.kind != "staff" or allows(actor, permission, target):
+            return target
+        return replace(target, staff_ids=await self.office.stand_ins(target.post_id, target.department_id))
 
     async def guide(self, case: Case) -> Guide:
         """The guide a case is pinned to."""

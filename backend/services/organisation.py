@@ -17,6 +17,7 @@ from backend.domain.organisation import (
     Department,
     DepartmentKind,
     DutySpan,
+    DutyTier,
     Holder,
     Post,
     Responsibility,
@@ -80,6 +81,17 @@ class OrganisationService:
             department,
             tuple(c for c in found if c.staff_id in staff and staff[c.staff_id].active),
         )
+
+    async def stand_ins(self, post_id: str | None, department_id: str | None) -> frozenset[str]:
+        """Who acts for a post without an active holder: its department's duty leads, else the triage desk.
+
+        Empty while somebody holds the post. Ids of staff.
+        """
+        post = await self._store.post(post_id) if post_id is not None else None
+        found = (await self._behind(post, department_id)).candidates
+        if not found or found[0].tier is DutyTier.HOLDER:
+            return frozenset()
+        return frozenset(c.staff_id for c in found if c.tier is found[0].tier)
 
     # --- first start and imports -------------------------------------------------------------
 

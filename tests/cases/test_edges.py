@@ -44,6 +44,7 @@ async def test_a_case_handed_in_while_the_year_turns_has_the_number_of_its_day(
             cases=CaseStore(services.database, services.events, services.timers, PersonalDataCodec(b"x" * 32)),
             events=services.events,
             matters=MatterStore(services.database),
+            office=services.organisation,
             clock=HurriedClock(start),
         )
         cases = CaseService(steps=steps, office=services.organisation)
