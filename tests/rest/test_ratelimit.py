@@ -12,9 +12,11 @@ async def _allowed(limiters: list[RateLimiter], per_minute: int, tries: int) -> 
     for number in range(tries):
         try:
             await limiters[number % len(limiters)].hit(key, per_minute)
-            passed += 1
         except RateLimited as refused:
-            assert 1 <= refused.retry_after <= 60
+            if not 1 <= refused.retry_after <= 60:
+                return -1
+        else:
+            passed += 1
     return passed
 
 
