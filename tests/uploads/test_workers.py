@@ -220,10 +220,15 @@ async def test_stopping_finishes_what_is_being_decoded_and_leaves_no_process(goo
     workers = PhotoWorkers(GENEROUS)
     await workers.start()
     pids = workers.pids
+    (pid,) = pids
+    os.kill(pid, signal.SIGSTOP)  # else so small a photograph may be done before anyone sees it busy
     decoding = asyncio.create_task(workers.normalise(good))
     await until(lambda: workers.busy == 1)
 
-    await workers.stop()
+    stopping = asyncio.create_task(workers.stop())
+    await asyncio.sleep(0)
+    os.kill(pid, signal.SIGCONT)
+    await stopping
     await workers.stop()
 
     assert (await decoding).width == 640
