@@ -106,6 +106,12 @@ def load_sample_district(folder: Path | None = None) -> SampleDistrict:
     return _District(folder).read()
 
 
+def district_name(folder: Path | None = None) -> str:
+    """What the district in `folder` (the shipped one when None) is called. Raises `SampleDistrictError`."""
+    where = "district.yaml"
+    return _text(_mapping(_load((folder or DEFAULT_FOLDER) / where), where), "district", where)
+
+
 class _District:
     """One reading: keeps the names met so far, so that every reference can be checked."""
 

@@ -75,12 +75,16 @@ class Settings(BaseSettings):
 
     district: Path | None = None
     """Folder of the district to seed an empty database with; None is the sample district."""
+    district_name: str | None = Field(default=None, max_length=40)
+    """What citizens are told the district is called; None: as its folder says."""
+    web: Path = Path(__file__).resolve().parent.parent / "web"
+    """Folder of the web workspace, whose built clients are served under /desk/ and /m/."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     shutdown_grace: float = Field(default=10.0, ge=0)
 
-    @field_validator("mongo_url", "redis_url", "wechat_base_url", "public_url", mode="before")
+    @field_validator("mongo_url", "redis_url", "wechat_base_url", "public_url", "district_name", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -103,6 +107,13 @@ class Settings(BaseSettings):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def standin_url(self) -> str | None:
+        """The address of the WeChat stand-in; None in production, and where WeChat itself is asked."""
+        if self.mode == "production" or urlsplit(self.wechat_base_url or "").hostname not in _LOOPBACK:
+            return None
+        return self.wechat_base_url
 
     @property
     def clock_file(self) -> Path | None:

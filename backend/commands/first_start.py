@@ -13,9 +13,9 @@ from backend.domain.access import SYSTEM, Role
 from backend.domain.catalogue import MatterDraft
 from backend.services.staff import NewStaff, generate_password
 from backend.storage import schema
+from config.first_accounts import ACCOUNTS_FILE, read_accounts
 from config.sample_district import SampleDistrict, load_sample_district
 
-ACCOUNTS_FILE = "first-accounts.txt"
 ADMIN = "admin"
 
 log = structlog.get_logger()
@@ -118,16 +118,6 @@ async def _first_accounts(services: Services, district: SampleDistrict, file: Pa
         for role in roles.split(","):
             shown.setdefault(role, {"role": role, "username": username, "password": password})
     return list(shown.values())
-
-
-def read_accounts(file: Path) -> list[dict[str, str]]:
-    """The rows of the accounts file, for commands that log in as somebody. Empty when there is none."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    names = ("username", "password", "name", "roles", "department")
-    return [dict(zip(names, line.split("\t"), strict=False)) for line in lines if line and not line.startswith("#")]
 
 
 def _kept_passwords(file: Path) -> dict[str, str]:
