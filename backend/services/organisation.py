@@ -26,7 +26,8 @@ from backend.domain.organisation import (
 )
 from backend.services.audit import Audit
 from backend.storage.accounts import StaffStore
-from backend.storage.organisation import AlreadyThere, Kept, OrganisationStore
+from backend.storage.kept import AlreadyThere, Kept
+from backend.storage.organisation import OrganisationStore
 
 log = structlog.get_logger()
 
