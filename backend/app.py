@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import socketio
@@ -20,8 +21,23 @@ from backend.rest.operations import Routes, mount
 from backend.version import VERSION
 from chat import sockets
 from chat.node import ChatNode
+from config.first_accounts import ACCOUNTS_FILE, read_accounts
+from config.sample_district import district_name
 from config.settings import Settings
-from handlers import accounts, cases, consultations, desk_cases, guide_cache, matters, notices, organisation, staff
+from handlers import (
+    accounts,
+    cases,
+    client_settings,
+    consultations,
+    desk_cases,
+    first_page,
+    guide_cache,
+    matters,
+    notices,
+    organisation,
+    pages,
+    staff,
+)
 from uploads import handlers as uploads
 
 #: Every resource's routes, in the order of the documentation.
@@ -35,6 +51,7 @@ ROUTES: list[Routes] = [
     consultations.routes,
     uploads.routes,
     notices.routes,
+    client_settings.routes,
 ]
 
 
@@ -56,6 +73,12 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
     app[PUBLIC_ORIGIN] = (settings.public_url or "").rstrip("/")
     app.on_response_prepare.append(add_security_headers)
     health.mount(app)
+    app[client_settings.FACTS] = _client_facts(settings)
+    app[first_page.FIRST_PAGE] = first_page.FirstPageFacts(
+        accounts=partial(read_accounts, settings.var / ACCOUNTS_FILE),
+        listens_beyond=settings.host not in ("127.0.0.1", "localhost", "::1"),
+    )
+    pages.mount(app, settings.web)
 
     async def run_services(app: web.Application) -> AsyncIterator[None]:
         if services is not None:
@@ -81,6 +104,19 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
     )
     app.add_subapp("/api", api)
     return app
+
+
+def _client_facts(settings: Settings) -> client_settings.ClientFacts:
+    """What clients may know of the settings. Production has no sample district to be called by."""
+    name = settings.district_name
+    if name is None and (settings.district is not None or settings.mode != "production"):
+        name = district_name(settings.district)
+    return client_settings.ClientFacts(
+        mode=settings.mode,
+        district_name=name,
+        standin_url=settings.standin_url,
+        max_photo_bytes=settings.max_photo,
+    )
 
 
 def _chat(server: socketio.AsyncServer, services: Services) -> ChatNode:

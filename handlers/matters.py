@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from pydantic import Field, StringConstraints
 from backend import keys
 from backend.domain.access import ANONYMOUS
 from backend.domain.matters import Audience, TaskType
+from backend.rest.context import public_origin
 from backend.rest.operations import Routes
 from backend.rest.views import Id, Line, Page, PageQuery, Query, id_cursor, page_of
 from backend.services.search import SearchFilters
@@ -25,6 +27,7 @@ from handlers.matter_views import (
     ThemeList,
     ThemeView,
 )
+from handlers.qr_codes import draw, guide_address
 
 routes = Routes("matters")
 
@@ -119,6 +122,24 @@ async def get_matter(request: web.Request, matter_id: Id, query: VersionQuery) -
         guide = encode(await matters.guide(ANONYMOUS, matter_id, query.version))
         cache.put(key, guide, revision)
     return answer(request, guide)  # type: ignore[return-value]  # encoded already
+
+
+@routes.get(
+    "/matters/{matter_id}/qr-code",
+    public=True,
+    produces=("image/svg+xml",),
+    statuses=(304,),
+    headers=("If-None-Match",),
+)
+async def get_matter_qr_code(request: web.Request, matter_id: Id) -> web.Response:
+    """办事指南的二维码（SVG）：扫码后在手机上打开指南，可以印在窗口和宣传单上。"""
+    matter = await request.config_dict[keys.MATTERS].guide(ANONYMOUS, matter_id)
+    picture = draw(guide_address(public_origin(request), matter.id))
+    etag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "public, max-age=3600"}
+    if matches(request.headers.get("If-None-Match"), etag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=picture, content_type="image/svg+xml", headers=headers)
 
 
 @routes.get("/departments", public=True)

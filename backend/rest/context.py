@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from aiohttp import web
 
@@ -40,3 +41,16 @@ def client_address(request: web.Request) -> str:
 def is_secure(request: web.Request) -> bool:
     """Whether the client speaks https, directly or through the configured public address."""
     return request.config_dict.get(PUBLIC_ORIGIN, "").startswith("https://") or request.secure
+
+
+#: A host as a Host header may name it, with or without a port. What else stands there is not repeated anywhere.
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+
+def public_origin(request: web.Request) -> str:
+    """The origin under which the product is open: the configured one, else the one of this request."""
+    configured = request.config_dict.get(PUBLIC_ORIGIN, "")
+    if configured:
+        return configured
+    host = request.host if _HOST.fullmatch(request.host) else "localhost"
+    return f"{request.scheme}://{host}"

@@ -26,6 +26,7 @@ _TAGS = {
     "consultations": "咨询的历史与备用通道（实时部分见 docs/protocol.md）",
     "materials": "材料照片",
     "notices": "我的通知",
+    "client": "客户端打开时需要知道的",
 }
 
 _DESCRIPTIONS = {
