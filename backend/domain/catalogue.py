@@ -16,8 +16,9 @@ from backend.domain.matters import Guide, LimitUnit, Matter, MatterState, TimeLi
 class MatterDraft:
     """A matter as an importer or an editor hands it in, before it has a version.
 
-    `department_code` identifies the department at its source; `warnings` are Chinese sentences about
-    what is odd but usable.
+    `department_code` identifies the department at its source, `known_department_id` says that it is there
+    already. `warnings` are Chinese sentences about what is odd but usable. `state` None leaves a matter in
+    the state it is in; a new one is in use.
     """
 
     code: str
@@ -27,7 +28,8 @@ class MatterDraft:
     area_code: str
     guide: Guide
     warnings: tuple[str, ...] = ()
-    state: MatterState = MatterState.ACTIVE
+    state: MatterState | None = None
+    known_department_id: str | None = None
 
     @property
     def id(self) -> str:
@@ -36,10 +38,10 @@ class MatterDraft:
 
     @property
     def department_id(self) -> str:
-        return derived_id("department", self.department_code)
+        return self.known_department_id or derived_id("department", self.department_code)
 
 
-def content_hash(draft: MatterDraft) -> str:
+def content_hash(draft: MatterDraft, state: MatterState) -> str:
     """SHA-256 over everything a citizen is told: the guide, whose it is, where it holds, its state."""
     content = [
         dataclasses.asdict(draft.guide),
@@ -47,15 +49,22 @@ def content_hash(draft: MatterDraft) -> str:
         draft.department_id,
         draft.department_name,
         draft.area_code,
-        draft.state,
+        state,
     ]
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def publish(current: Matter | None, draft: MatterDraft, *, now: datetime) -> Matter | None:
-    """The version that publishing `draft` makes, or None when it says what `current` says already."""
-    digest = content_hash(draft)
+def publish(
+    current: Matter | None, draft: MatterDraft, *, now: datetime, by: str = "", reason: str | None = None
+) -> Matter | None:
+    """The version that publishing `draft` makes, or None when it says what `current` says already.
+
+    `reason` is kept where the state changes.
+    """
+    state = draft.state or (current.state if current is not None else MatterState.ACTIVE)
+    digest = content_hash(draft, state)
+    moved = current is not None and current.state is not state
     if current is not None and current.content_hash == digest:
         return None
     return Matter(
@@ -66,11 +75,14 @@ def publish(current: Matter | None, draft: MatterDraft, *, now: datetime) -> Mat
         department_name=draft.department_name,
         area_code=draft.area_code,
         version=current.version + 1 if current else 1,
-        state=draft.state,
+        state=state,
         guide=draft.guide,
         content_hash=digest,
         published_at=now,
         warnings=draft.warnings,
+        published_by=by,
+        state_reason=reason if moved or current is None else current.state_reason,
+        state_since=now if moved else current.state_since if current is not None else None,
     )
 
 

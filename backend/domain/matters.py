@@ -254,7 +254,9 @@ class Matter:
 
     `code` is the 31-digit 实施编码 or the 33-digit 业务办理项编码, unique; `base_code` the 12-digit
     基本编码. `version` counts from 1; cases and consultations pin the version they began on.
-    `content_hash` is over the guide, so that an import can tell "changed" from "unchanged".
+    `content_hash` is over the guide, so that an import can tell "changed" from "unchanged". `published_by`
+    is a member of the staff or "system", empty where it was not recorded. `state_reason` tells citizens why
+    a matter is not in use, `state_since` since when it is in its state (None: since its first version).
     """
 
     id: str
@@ -269,3 +271,6 @@ class Matter:
     content_hash: str
     published_at: datetime
     warnings: tuple[str, ...] = field(default=())
+    published_by: str = ""
+    state_reason: str | None = None
+    state_since: datetime | None = None

@@ -113,7 +113,7 @@ class MatterService:
         now = self._clock.now()
 
         def decide(current: Mapping[str, Matter]) -> list[Matter]:
-            versions = (publish(current.get(i), draft, now=now) for i, draft in by_id.items())
+            versions = (publish(current.get(i), draft, now=now, by=actor.id) for i, draft in by_id.items())
             return [version for version in versions if version is not None]
 
         fresh = await self._store.publish(by_id, decide)

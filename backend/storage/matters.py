@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from pymongo import InsertOne, ReplaceOne, ReturnDocument
 from pymongo.errors import BulkWriteError
 
 from backend.domain.matters import Audience, Matter, MatterState, TaskType
-from backend.storage.database import Database, Document, IndexDeclaration, retry_transient
+from backend.storage.database import Database, Document, IndexDeclaration, Session, retry_transient
 from backend.storage.documents import from_document, to_document, utc
 
 INDEXES: list[IndexDeclaration] = [
@@ -26,12 +27,19 @@ INDEXES: list[IndexDeclaration] = [
     ("matters", [("state", 1), ("department_id", 1), ("code", 1)], {"name": "department"}),
     ("matters", [("state", 1), ("guide.themes", 1), ("code", 1)], {"name": "theme"}),
     ("matters", [("state", 1), ("guide.task_type", 1), ("code", 1)], {"name": "task_type"}),
+    (
+        "matters",
+        [("guide.effective_to", 1)],
+        {"name": "end", "partialFilterExpression": {"guide.effective_to": {"$type": "string"}}},
+    ),
     ("matter_versions", [("matter_id", 1), ("version", 1)], {"unique": True, "name": "version"}),
     ("guide_files", [("digest", 1)], {"name": "digest"}),
     ("catalogue", [("revision", 1)], {"name": "revision"}),
 ]
 
 _REVISION = "revision"
+
+Decide = Callable[[Mapping[str, Matter]], list[Matter]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,23 @@ class BrowseFilters:
     audience: Audience | None = None
     task_type: TaskType | None = None
     area_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EditorFilters:
+    """Every field that is given must hold. `text` is in the name, or the beginning of the code."""
+
+    text: str | None = None
+    department_id: str | None = None
+    state: MatterState | None = None
+
+
+def text_criteria(text: str | None, fields: Iterable[str]) -> list[Document]:
+    """The conditions under which a document has `text` in one of `fields`, or at the beginning of its code."""
+    if not text:
+        return []
+    pattern = {"$regex": re.escape(text), "$options": "i"}
+    return [{"$or": [{"code": {"$regex": "^" + re.escape(text.upper())}}, *({name: pattern} for name in fields)]}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +125,7 @@ class MatterStore:
         found = self._matters.find({"_id": {"$in": list(ids)}})
         return {document["_id"]: from_document(Matter, document) async for document in found}
 
-    async def publish(self, ids: Iterable[str], decide: Callable[[Mapping[str, Matter]], list[Matter]]) -> list[Matter]:
+    async def publish(self, ids: Iterable[str], decide: Decide) -> list[Matter]:
         """Publish what `decide` makes of the newest versions of `ids`, in one transaction.
 
         `decide` is pure: it may be called again when somebody else published meanwhile. Returns the new
@@ -110,28 +135,7 @@ class MatterStore:
 
         async def work() -> list[Matter]:
             async with self._database.transaction() as session:
-                found = self._matters.find({"_id": {"$in": wanted}}, session=session)
-                current = {document["_id"]: from_document(Matter, document) async for document in found}
-                fresh = [replace(m, published_at=utc(m.published_at)) for m in decide(current)]
-                if not fresh:
-                    return []
-                counter = await self._catalogue.find_one_and_update(
-                    {"_id": _REVISION},
-                    {"$inc": {"revision": 1}},
-                    upsert=True,
-                    return_document=ReturnDocument.AFTER,
-                    session=session,
-                )
-                documents = [{**to_document(m), "revision": counter["revision"]} for m in fresh]
-                await self._matters.bulk_write(
-                    [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents],
-                    ordered=False,
-                    session=session,
-                )
-                await self._versions.bulk_write(
-                    [InsertOne(_as_version(document)) for document in documents], ordered=False, session=session
-                )
-                return fresh
+                return await self.publish_within(session, wanted, decide)
 
         try:
             return await retry_transient(work)
@@ -140,6 +144,31 @@ class MatterStore:
             if any(failure["code"] != 11000 for failure in error.details["writeErrors"]):
                 raise
             return await retry_transient(work)
+
+    async def publish_within(self, session: Session, ids: Iterable[str], decide: Decide) -> list[Matter]:
+        """`publish` inside a transaction that is under way: with it, or not at all."""
+        found = self._matters.find({"_id": {"$in": list(ids)}}, session=session)
+        current = {document["_id"]: from_document(Matter, document) async for document in found}
+        fresh = [_as_kept(matter) for matter in decide(current)]
+        if not fresh:
+            return []
+        counter = await self._catalogue.find_one_and_update(
+            {"_id": _REVISION},
+            {"$inc": {"revision": 1}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        documents = [{**to_document(m), "revision": counter["revision"]} for m in fresh]
+        await self._matters.bulk_write(
+            [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents],
+            ordered=False,
+            session=session,
+        )
+        await self._versions.bulk_write(
+            [InsertOne(_as_version(document)) for document in documents], ordered=False, session=session
+        )
+        return fresh
 
     async def revision(self) -> int:
         """The number of the last publication; 0 for an empty catalogue."""
@@ -150,6 +179,42 @@ class MatterStore:
         """The newest versions of all matters that were published after `revision`."""
         async for document in self._matters.find({"revision": {"$gt": revision}}).batch_size(500):
             yield from_document(Matter, document)
+
+    async def versions(self, matter_id: str, *, before: int | None, limit: int) -> list[Matter]:
+        """Published versions, the newest first, those before the version `before`."""
+        criteria: Document = {"matter_id": matter_id}
+        if before is not None:
+            criteria["version"] = {"$lt": before}
+        found = self._versions.find(criteria).sort("version", -1).limit(limit)
+        return [from_document(Matter, {**document, "_id": document["matter_id"]}) async for document in found]
+
+    async def all_states(self, filters: EditorFilters, *, after: str | None, limit: int) -> list[Matter]:
+        """Matters that were ever published, in any state, in the order of their codes, after the code `after`."""
+        criteria: Document = {}
+        if filters.state is not None:
+            criteria["state"] = filters.state.value
+        if filters.department_id is not None:
+            criteria["department_id"] = filters.department_id
+        criteria["$and"] = [
+            {"code": {"$gt": after or ""}},
+            *text_criteria(filters.text, ("guide.name", "guide.short_name")),
+        ]
+        found = self._matters.find(criteria).sort("code", 1).limit(limit)
+        return [from_document(Matter, document) async for document in found]
+
+    async def ended(self, day: date, *, limit: int) -> list[str]:
+        """Ids of matters not cancelled yet whose guide's last day was before `day`, the longest ago first."""
+        criteria = {
+            "guide.effective_to": {"$type": "string", "$lt": day.isoformat()},
+            "state": {"$ne": MatterState.CANCELLED.value},
+        }
+        found = self._matters.find(criteria, {"_id": 1}).sort("guide.effective_to", 1).limit(limit)
+        return [str(document["_id"]) async for document in found]
+
+    async def known_files(self, names: Iterable[str]) -> set[str]:
+        """Those of `names` under which a guide file is kept."""
+        found = self._files.find({"_id": {"$in": list(names)}}, {"_id": 1})
+        return {str(document["_id"]) async for document in found}
 
     async def put_file(self, file: GuideFile) -> bool:
         """Keep a guide file under its name; whether that changed anything."""
@@ -168,6 +233,11 @@ class MatterStore:
 
 def _matter(document: Mapping[str, Any] | None) -> Matter | None:
     return from_document(Matter, document) if document else None
+
+
+def _as_kept(matter: Matter) -> Matter:
+    since = utc(matter.state_since) if matter.state_since is not None else None
+    return replace(matter, published_at=utc(matter.published_at), state_since=since)
 
 
 def _as_version(document: Document) -> Document:

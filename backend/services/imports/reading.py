@@ -81,7 +81,7 @@ def _draft(values: Mapping[str, Any], mapping: ImportMapping) -> tuple[MatterDra
         area_code=_area_code(clean(texts.get("area_code"))),
         guide=guide,
         warnings=tuple(text for _, text in notes),
-        state=convert(MatterState, texts["state"], "state") if texts.get("state") else MatterState.ACTIVE,
+        state=convert(MatterState, texts["state"], "state") if texts.get("state") else None,
     )
     return draft, notes
 

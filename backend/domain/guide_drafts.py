@@ -1,0 +1,89 @@
+"""A guide while somebody is still writing it: every part may be missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any
+
+from backend.domain.matters import (
+    Audience,
+    Fee,
+    Guide,
+    HandlingArea,
+    LegalBasis,
+    Level,
+    MaterialRequirement,
+    ProjectType,
+    QuestionAnswer,
+    ReceptionMode,
+    Result,
+    Step,
+    TaskType,
+    TimeLimit,
+    Window,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GuideDraft:
+    """The fields of `Guide`, those that a guide must have may be missing. Texts inside may be empty."""
+
+    name: str = ""
+    task_type: TaskType | None = None
+    level: Level | None = None
+    project_type: ProjectType | None = None
+    short_name: str | None = None
+    everyday_names: tuple[str, ...] = ()
+    summary: str = ""
+    parent_name: str | None = None
+    themes: tuple[str, ...] = ()
+    audiences: tuple[Audience, ...] = ()
+    basis: tuple[LegalBasis, ...] = ()
+    conditions: tuple[str, ...] = ()
+    materials: tuple[MaterialRequirement, ...] = ()
+    steps: tuple[Step, ...] = ()
+    statutory_limit: TimeLimit | None = None
+    promised_limit: TimeLimit | None = None
+    fees: tuple[Fee, ...] = ()
+    visits: int = 0
+    visit_reason: str | None = None
+    result: Result | None = None
+    windows: tuple[Window, ...] = ()
+    questions: tuple[QuestionAnswer, ...] = ()
+    online: bool = False
+    online_address: str | None = None
+    handling_area: HandlingArea = HandlingArea.DISTRICT
+    reception_mode: ReceptionMode = ReceptionMode.DEPARTMENT
+    consult_phone: str | None = None
+    complaint_phone: str | None = None
+    special_procedures: tuple[str, ...] = ()
+    co_departments: tuple[str, ...] = ()
+    courier: bool = False
+    effective_from: date | None = None
+    effective_to: date | None = None
+
+
+_FIELDS = tuple(field.name for field in fields(Guide))
+
+
+def draft_of(guide: Guide) -> GuideDraft:
+    """A published guide, to be written on."""
+    return GuideDraft(**{name: getattr(guide, name) for name in _FIELDS})
+
+
+def guide_of(draft: GuideDraft) -> Guide:
+    """The finished guide. Only for a draft whose type, level and kind are there (`ValueError` otherwise)."""
+    if draft.task_type is None or draft.level is None or draft.project_type is None:
+        raise ValueError("the draft is not complete")
+    return Guide(**{name: getattr(draft, name) for name in _FIELDS})
+
+
+def differences(old: Guide | GuideDraft | None, new: Guide | GuideDraft) -> dict[str, dict[str, Any]]:
+    """Field → its old and its new value, for every field that is not the same. All fields for a first one."""
+    before = old if old is not None else GuideDraft()
+    return {
+        name: {"old": getattr(before, name), "new": getattr(new, name)}
+        for name in _FIELDS
+        if getattr(before, name) != getattr(new, name)
+    }
