@@ -1,0 +1,5 @@
+export { Api, fetchTransport, uuid } from './client'
+export type { ApiOptions, Transport, WireRequest, WireResponse } from './client'
+export { ApiProblem } from './problem'
+export type { Problem } from './problem'
+export type { CallOptions, Input, Output, Schemas } from './types'

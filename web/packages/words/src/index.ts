@@ -1,0 +1,3 @@
+export { area, words } from './area'
+export type { Area, Language, Like } from './area'
+export { common } from './common'
