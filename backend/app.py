@@ -26,6 +26,8 @@ from config.sample_district import district_name
 from config.settings import Settings
 from handlers import (
     accounts,
+    announcements,
+    calendar,
     cases,
     client_settings,
     consultations,
@@ -36,8 +38,10 @@ from handlers import (
     notices,
     organisation,
     pages,
+    quick_replies,
     staff,
 )
+from uploads import consultation_photos
 from uploads import handlers as uploads
 
 #: Every resource's routes, in the order of the documentation.
@@ -45,10 +49,14 @@ ROUTES: list[Routes] = [
     accounts.routes,
     staff.routes,
     organisation.routes,
+    calendar.routes,
+    announcements.routes,
+    quick_replies.routes,
     matters.routes,
     cases.routes,
     desk_cases.routes,
     consultations.routes,
+    consultation_photos.routes,
     uploads.routes,
     notices.routes,
     client_settings.routes,
@@ -154,6 +162,9 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.STAFF_LOGIN] = services.staff_login
     app[keys.STAFF] = services.staff
     app[keys.ORGANISATION] = services.organisation
+    app[keys.ANNOUNCEMENTS] = services.announcements
+    app[keys.QUICK_REPLIES] = services.quick_replies
+    app[keys.CALENDAR] = services.calendar
     app[keys.MATTERS] = services.matters
     app[guide_cache.GUIDE_CACHE] = guide_cache.GuideCache(services.matters)
     app[keys.CASES] = services.cases
@@ -161,4 +172,5 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.MATERIALS] = services.materials
     app[keys.NOTICES] = services.notices
     app[keys.CONSULTATIONS] = services.consultations
+    app[keys.CONSULTATION_PHOTOS] = services.consultation_photos
     app[keys.SOCKET_TICKETS] = services.socket_tickets

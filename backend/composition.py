@@ -22,13 +22,15 @@ from backend.integrations.wechat.login import WeChatLogin
 from backend.ports import Clock
 from backend.rest.ratelimit import RateLimiter
 from backend.services.accounts import CitizenService, StaffLoginService
+from backend.services.announcements import AnnouncementService
 from backend.services.audit import Audit
+from backend.services.calendar import CalendarService
 from backend.services.case_desk import CaseDesk
 from backend.services.case_steps import CaseSteps
 from backend.services.cases import CaseService
 from backend.services.catalogue import Catalogue
 from backend.services.consultation_log import ConsultationLog
-from backend.services.consultation_references import ConsultationReferences
+from backend.services.consultation_photos import ConsultationPhotoService
 from backend.services.consultations import ConsultationService
 from backend.services.directory import DirectoryService
 from backend.services.materials import MaterialService
@@ -37,12 +39,16 @@ from backend.services.matters import MatterService
 from backend.services.notices import NoticeService
 from backend.services.organisation import OrganisationService
 from backend.services.presence import PresenceService
+from backend.services.quick_replies import QuickReplyService
 from backend.services.sessions import SessionService
 from backend.services.socket_tickets import SocketTicketService
 from backend.services.staff import StaffService
 from backend.storage import schema
 from backend.storage.accounts import CitizenStore, LoginAttemptStore, StaffStore
+from backend.storage.announcements import AnnouncementStore
+from backend.storage.calendar import CalendarStore
 from backend.storage.cases import CaseStore
+from backend.storage.consultation_photos import ConsultationPhotoStore
 from backend.storage.consultations import ConsultationStore
 from backend.storage.database import Database
 from backend.storage.events import EventStore
@@ -53,6 +59,7 @@ from backend.storage.notices import NoticeStore
 from backend.storage.organisation import OrganisationStore
 from backend.storage.personal_data import PersonalDataCodec
 from backend.storage.presence import PresenceStore
+from backend.storage.quick_replies import QuickReplyStore
 from backend.storage.sessions import SessionCache, SessionStore
 from backend.storage.socket_tickets import SocketTicketStore
 from backend.storage.timers import TimerStore
@@ -75,6 +82,9 @@ class Services:
     staff_login: StaffLoginService
     staff: StaffService
     organisation: OrganisationService
+    announcements: AnnouncementService
+    quick_replies: QuickReplyService
+    calendar: CalendarService
     cases: CaseService
     case_desk: CaseDesk
     materials: MaterialService
@@ -88,6 +98,7 @@ class Services:
     consultation_store: ConsultationStore
     consultation_log: ConsultationLog
     consultations: ConsultationService
+    consultation_photos: ConsultationPhotoService
     presence: PresenceService
     socket_tickets: SocketTicketService
 
@@ -131,6 +142,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             refresh_ttl=timedelta(seconds=settings.refresh_token_ttl),
             staff_ttl=timedelta(seconds=settings.staff_session_ttl),
         )
+        calendar = CalendarService(audit=audit, calendar=CalendarStore(database), clock=clock)
         matter_store = MatterStore(database)
         catalogue = Catalogue(matter_store)
         matters = MatterService(matters=matter_store, organisation=organisation_store, catalogue=catalogue, clock=clock)
@@ -145,10 +157,17 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             office=organisation,
             clock=clock,
         )
-        case_service = CaseService(steps=case_steps, office=organisation)
+        case_service = CaseService(steps=case_steps, office=organisation, pages=MaterialStore(database))
         consultation_store = ConsultationStore(database)
         consultation_log = ConsultationLog(store=consultation_store, clock=clock)
         stack.push_async_callback(consultation_log.close)
+        consultation_photos = ConsultationPhotoService(
+            photos=ConsultationPhotoStore(database),
+            files=MaterialStore(database),
+            cases=case_store,
+            consultations=consultation_store,
+            clock=clock,
+        )
         presence = PresenceService(store=PresenceStore(database))
         consultations = ConsultationService(
             store=consultation_store,
@@ -156,7 +175,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             presence=presence,
             directory=DirectoryService(organisation=organisation_store, staff=staff_store, find_matter=matters.matter),
             clock=clock,
-            references=ConsultationReferences(cases=case_store, pages=MaterialStore(database)),
+            references=consultation_photos,
         )
         yield Services(
             settings=settings,
@@ -188,6 +207,13 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
                 clock=clock,
             ),
             organisation=organisation,
+            announcements=AnnouncementService(
+                audit=audit, announcements=AnnouncementStore(database), organisation=organisation_store, clock=clock
+            ),
+            quick_replies=QuickReplyService(
+                database=database, audit=audit, replies=QuickReplyStore(database), organisation=organisation_store
+            ),
+            calendar=calendar,
             cases=case_service,
             case_desk=CaseDesk(steps=case_steps),
             materials=MaterialService(pages=MaterialStore(database), cases=case_service, clock=clock),
@@ -201,6 +227,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             consultation_store=consultation_store,
             consultation_log=consultation_log,
             consultations=consultations,
+            consultation_photos=consultation_photos,
             presence=presence,
             socket_tickets=SocketTicketService(store=SocketTicketStore(database)),
         )

@@ -10,13 +10,17 @@ from redis.asyncio import Redis
 from backend.domain.access import Actor
 from backend.ports import Clock
 from backend.services.accounts import CitizenService, StaffLoginService
+from backend.services.announcements import AnnouncementService
+from backend.services.calendar import CalendarService
 from backend.services.case_desk import CaseDesk
 from backend.services.cases import CaseService
+from backend.services.consultation_photos import ConsultationPhotoService
 from backend.services.consultations import ConsultationService
 from backend.services.materials import MaterialService
 from backend.services.matters import MatterService
 from backend.services.notices import NoticeService
 from backend.services.organisation import OrganisationService
+from backend.services.quick_replies import QuickReplyService
 from backend.services.sessions import SessionService
 from backend.services.socket_tickets import SocketTicketService
 from backend.services.staff import StaffService
@@ -46,6 +50,9 @@ SESSION_SERVICE = web.AppKey("session_service", SessionService)
 CITIZENS = web.AppKey("citizens", CitizenService)
 STAFF_LOGIN = web.AppKey("staff_login", StaffLoginService)
 STAFF = web.AppKey("staff", StaffService)
+ANNOUNCEMENTS = web.AppKey("announcements", AnnouncementService)
+QUICK_REPLIES = web.AppKey("quick_replies", QuickReplyService)
+CALENDAR = web.AppKey("calendar", CalendarService)
 ORGANISATION = web.AppKey("organisation", OrganisationService)
 MATTERS = web.AppKey("matters", MatterService)
 CASES = web.AppKey("cases", CaseService)
@@ -53,6 +60,7 @@ CASE_DESK = web.AppKey("case_desk", CaseDesk)
 MATERIALS = web.AppKey("materials", MaterialService)
 NOTICES = web.AppKey("notices", NoticeService)
 CONSULTATIONS = web.AppKey("consultations", ConsultationService)
+CONSULTATION_PHOTOS = web.AppKey("consultation_photos", ConsultationPhotoService)
 SOCKET_TICKETS = web.AppKey("socket_tickets", SocketTicketService)
 IDEMPOTENCY = web.AppKey("idempotency", IdempotencyStore)
 REDIS = web.AppKey("redis", Redis)

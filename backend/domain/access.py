@@ -45,6 +45,7 @@ class Permission(StrEnum):
     MANAGE_STAFF = "manage_staff"
     READ_ORGANISATION = "read_organisation"
     MANAGE_ORGANISATION = "manage_organisation"
+    MANAGE_ANNOUNCEMENTS = "manage_announcements"
 
     FILE_CASE = "file_case"  # draft, submit, correct, withdraw
     READ_CASE = "read_case"
@@ -59,6 +60,7 @@ class Permission(StrEnum):
     ANSWER = "answer"  # be offered and answer consultations
     NOTE = "note"  # write what citizens do not see
     SET_PRESENCE = "set_presence"
+    KEEP_QUICK_REPLIES = "keep_quick_replies"
 
 
 class Scope(StrEnum):
@@ -95,6 +97,7 @@ TABLE: dict[Role, dict[Permission, Scope]] = {
         _P.ANSWER: _S.ASSIGNED,
         _P.NOTE: _S.ASSIGNED,
         _P.SET_PRESENCE: _S.OWN,
+        _P.KEEP_QUICK_REPLIES: _S.OWN,
     },
     Role.LEAD: {
         _P.READ_ORGANISATION: _S.ANY,
@@ -107,6 +110,7 @@ TABLE: dict[Role, dict[Permission, Scope]] = {
         _P.ANSWER: _S.DEPARTMENT,
         _P.NOTE: _S.DEPARTMENT,
         _P.SET_PRESENCE: _S.OWN,
+        _P.KEEP_QUICK_REPLIES: _S.DEPARTMENT,
     },
     Role.TRIAGE: {
         _P.READ_ORGANISATION: _S.ANY,
@@ -119,6 +123,7 @@ TABLE: dict[Role, dict[Permission, Scope]] = {
         _P.ANSWER: _S.ANY,
         _P.NOTE: _S.ANY,
         _P.SET_PRESENCE: _S.OWN,
+        _P.KEEP_QUICK_REPLIES: _S.OWN,
     },
     Role.HALL: {_P.READ_ORGANISATION: _S.ANY},
     Role.SUPERVISOR: {
@@ -126,12 +131,18 @@ TABLE: dict[Role, dict[Permission, Scope]] = {
         _P.READ_CASE: _S.ANY,
         _P.READ_CONSULTATION: _S.ANY,
     },
-    Role.EDITOR: {_P.READ_ORGANISATION: _S.ANY, _P.EDIT_CATALOGUE: _S.ANY},
+    Role.EDITOR: {
+        _P.READ_ORGANISATION: _S.ANY,
+        _P.EDIT_CATALOGUE: _S.ANY,
+        _P.MANAGE_ANNOUNCEMENTS: _S.ANY,
+    },
     Role.ADMIN: {
         _P.READ_ORGANISATION: _S.ANY,
         _P.EDIT_CATALOGUE: _S.ANY,
         _P.MANAGE_STAFF: _S.ANY,
         _P.MANAGE_ORGANISATION: _S.ANY,
+        _P.MANAGE_ANNOUNCEMENTS: _S.ANY,
+        _P.KEEP_QUICK_REPLIES: _S.ANY,
     },
 }
 

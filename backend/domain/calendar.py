@@ -22,6 +22,9 @@ FIRST_PUBLISHED_YEAR = min(constants.holidays).year
 #: The last year whose arrangement the installed table knows.
 LAST_PUBLISHED_YEAR = max(constants.holidays).year
 
+#: Room for local changes below one published year in a calendar's stamp.
+_REVISIONS = 1_000_000_000
+
 _WEEKDAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
 _HOLIDAYS = {
     "New Year's Day": "元旦",
@@ -42,11 +45,22 @@ class Calendar:
 
     `closed` and `opened` map days to the Chinese reason ("台风停工", "周六便民服务"); closed wins.
     `last_published_year` may be lowered to reckon as one had to before a year was published.
+    `revision` counts the changes of the exceptions, `changed` says with which of them a day was last changed
+    (also a day whose exception was taken back).
     """
 
     closed: Mapping[date, str] = field(default_factory=dict)
     opened: Mapping[date, str] = field(default_factory=dict)
     last_published_year: int = LAST_PUBLISHED_YEAR
+    revision: int = 0
+    changed: Mapping[date, int] = field(default_factory=dict)
+
+    @property
+    def stamp(self) -> int:
+        """A number that grows with what is known of working days: what was reckoned under a lower one may be
+        different now. A year that is published weighs more than any number of local changes, so that a process
+        that knows fewer years reckons nothing back."""
+        return self.last_published_year * _REVISIONS + self.revision
 
 
 #: The State Council's calendar without local exceptions.
@@ -75,11 +89,15 @@ class DueDay:
 
 def is_working_day(day: date, calendar: Calendar = NATIONAL) -> WorkingDay:
     """Whether offices work on this day, and why."""
-    provisional = not FIRST_PUBLISHED_YEAR <= day.year <= calendar.last_published_year
+    provisional = not is_published(day.year, calendar)
     if (closed := calendar.closed.get(day)) is not None:
         return WorkingDay(day, False, reason=closed)
     if (opened := calendar.opened.get(day)) is not None:
         return WorkingDay(day, True, reason=opened)
+    return _national(day, provisional)
+
+
+def _national(day: date, provisional: bool) -> WorkingDay:
     weekday = day.weekday()
     if provisional:
         holiday = _FIXED.get((day.month, day.day))
@@ -91,6 +109,11 @@ def is_working_day(day: date, calendar: Calendar = NATIONAL) -> WorkingDay:
     if (name := constants.holidays.get(day)) is not None:
         return WorkingDay(day, False, reason=f"{_HOLIDAYS[name]}放假")
     return WorkingDay(day, weekday < 5, reason=_WEEKDAYS[weekday] if weekday >= 5 else "")
+
+
+def is_published(year: int, calendar: Calendar = NATIONAL) -> bool:
+    """Whether the State Council's arrangement of the year is known."""
+    return bool(FIRST_PUBLISHED_YEAR <= year <= calendar.last_published_year)
 
 
 def add_working_days(start: date, n: int, calendar: Calendar = NATIONAL) -> DueDay:

@@ -17,7 +17,11 @@ from backend.domain.errors import Unavailable
 from backend.domain.ids import new_id
 from backend.storage import (
     accounts,
+    announcements,
+    calendar,
     cases,
+    consultation_migrations,
+    consultation_photos,
     consultations,
     events,
     idempotency,
@@ -26,6 +30,7 @@ from backend.storage import (
     notices,
     organisation,
     presence,
+    quick_replies,
     sessions,
     socket_tickets,
     timers,
@@ -49,6 +54,10 @@ INDEXES: list[IndexDeclaration] = [
     *presence.INDEXES,
     *socket_tickets.INDEXES,
     *materials.INDEXES,
+    *announcements.INDEXES,
+    *quick_replies.INDEXES,
+    *calendar.INDEXES,
+    *consultation_photos.INDEXES,
 ]
 
 Migration = Callable[[Database], Awaitable[None]]
@@ -59,7 +68,7 @@ async def _baseline(_: Database) -> None:
 
 
 #: Number → migration. Numbers are consecutive from 1.
-MIGRATIONS: dict[int, Migration] = {1: _baseline}
+MIGRATIONS: dict[int, Migration] = {1: _baseline, 2: consultation_migrations.refold}
 
 _LEASE = timedelta(seconds=60)
 
