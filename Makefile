@@ -10,23 +10,28 @@ PYTHON ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-search drills lock openapi clean
+.PHONY: help run web test check bench bench-search drills lock openapi clean
 
 help: ## 显示本说明 / show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## 启动整个系统 / run the whole system (Ctrl-C stops it)
+	@$(BIN)/python run.py build-web --or-go-on
 	@exec $(BIN)/python run.py serve
+
+web: $(STAMP) ## 构建网页 / build the pages
+	@$(BIN)/python run.py build-web
 
 test: $(STAMP) ## 运行全部测试 / run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(STAMP) ## 静态检查 / static gate: ruff, mypy, import-linter
+check: $(STAMP) ## 静态检查 / static gate: ruff, mypy, import-linter, web lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.claims
+	@$(BIN)/python run.py build-web --check
 
 bench: $(STAMP) ## 运行全部基准测试 / run all benchmarks
 	@$(BIN)/python -m tests.bench
@@ -37,15 +42,17 @@ bench-search: $(STAMP) ## 搜索的命中率与延迟 / hit rates and latency of
 drills: $(STAMP) ## 长时间故障演练 / long fault drills
 	@$(BIN)/python -m pytest -m drill tests/drills $(PYTEST_ARGS)
 
-lock: $(STAMP) ## 由 pyproject.toml 重新生成锁文件 / write requirements.lock anew (needs uv)
+lock: $(STAMP) ## 重新生成 Python 的锁文件 / write the Python lock files anew (needs uv)
 	@uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url --no-header \
 		-p 3.11 -o requirements.lock
+	@uv pip compile requirements-node.in --universal --generate-hashes --no-emit-index-url --no-header \
+		-p 3.11 -o requirements-node.lock
 
 openapi: $(STAMP) ## 重新生成 docs/openapi.json / write docs/openapi.json anew
 	@$(BIN)/python -m backend.commands.openapi docs/openapi.json
 
 clean: ## 删除虚拟环境、缓存与 var/ / remove the virtual environment, caches and var/
-	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench-results
+	rm -rf $(VENV) var web/node_modules web/*/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements.lock
