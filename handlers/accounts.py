@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from backend import keys
 from backend.domain.access import Actor
-from backend.domain.accounts import LoginCodeInvalid
+from backend.domain.accounts import NAME_LIMIT, LoginCodeInvalid
 from backend.domain.errors import Forbidden, Unauthenticated
 from backend.rest.authentication import SESSION_COOKIE
 from backend.rest.context import client_address
@@ -46,7 +46,15 @@ class CitizenTokensView(View):
 
 class CitizenView(View):
     id: Id
+    name: str = Field(description="市民自己填的称呼；没有填时为空")
+    shown_name: str = Field(description="别人看到的称呼：填了的，或“市民”加编号")
     created_at: Moment
+
+
+class CitizenChange(Body):
+    name: Annotated[str, StringConstraints(max_length=NAME_LIMIT)] = Field(
+        description="怎么称呼您；为空则恢复为“市民”加编号"
+    )
 
 
 class CitizenLoginView(CitizenTokensView):
@@ -106,6 +114,12 @@ async def citizen_me(request: web.Request, actor: Actor) -> CitizenView:
     return CitizenView.model_validate(await request.config_dict[keys.CITIZENS].me(actor))
 
 
+@routes.patch("/citizen/me")
+async def change_citizen_me(request: web.Request, body: CitizenChange, actor: Actor) -> CitizenView:
+    """告诉我们怎么称呼您：之后的咨询里工作人员会看到。"""
+    return CitizenView.model_validate(await request.config_dict[keys.CITIZENS].rename(actor, body.name))
+
+
 @routes.get("/sessions")
 async def list_sessions(request: web.Request, actor: Actor) -> Page[SessionView]:
     """我的登录设备，最近使用的在前（最多二十台，不分页）。"""
@@ -131,14 +145,14 @@ async def end_session(request: web.Request, session_id: Id, actor: Actor) -> Non
     await request.config_dict[keys.SESSION_SERVICE].end(actor, session_id)
 
 
-@routes.post("/sessions/logout", status=204)
+@routes.post("/sessions/logout", status=204, password_due=True)
 async def logout(request: web.Request, actor: Actor) -> Reply[None]:
     """退出当前设备的登录。"""
     await request.config_dict[keys.SESSION_SERVICE].logout(actor)
     return Reply(None, set_cookies=(forget_cookie(),))
 
 
-@routes.post("/sessions/logout-everywhere", status=204)
+@routes.post("/sessions/logout-everywhere", status=204, password_due=True)
 async def logout_everywhere(request: web.Request, actor: Actor) -> Reply[None]:
     """退出所有设备的登录。"""
     await request.config_dict[keys.SESSION_SERVICE].end_all(actor.id)

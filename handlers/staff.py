@@ -148,13 +148,13 @@ async def staff_login(request: web.Request, body: StaffLoginBody) -> Reply[Staff
     )
 
 
-@routes.get("/staff/me")
+@routes.get("/staff/me", password_due=True)
 async def staff_me(request: web.Request, actor: Actor) -> StaffMeView:
     """当前登录的工作人员及其岗位。"""
     return _me(await request.config_dict[keys.STAFF_LOGIN].me(actor), actor)
 
 
-@routes.post("/staff/password", errors=[InvalidInput, LoginLocked, EditConflict])
+@routes.post("/staff/password", password_due=True, errors=[InvalidInput, LoginLocked, EditConflict])
 async def change_password(request: web.Request, body: PasswordBody, actor: Actor) -> None:
     """修改自己的密码；其他设备上的登录全部退出。"""
     await request.config_dict[keys.STAFF_LOGIN].change_password(actor, body.current_password, body.new_password)

@@ -19,7 +19,7 @@ from backend.domain.access import SYSTEM, Role
 from backend.domain.ids import new_id
 from backend.embedded import EmbeddedMongo, EmbeddedRedis
 from backend.integrations.clock import WarpedClock
-from backend.services.staff import NewStaff
+from backend.services.staff import NewStaff, generate_password
 from backend.wechat_standin import create_standin_app
 from config.settings import Settings
 from tests.callers import Caller
@@ -158,7 +158,7 @@ def login_staff(http: aiohttp.ClientSession, services: Services) -> LoginStaff:
         name: str = "测试人员",
         staff_id: str | None = None,
     ) -> Caller:
-        username = username or f"staff-{new_id()[-12:]}"
+        username, password = username or f"staff-{new_id()[-12:]}", generate_password()
         made = await services.staff.create(
             SYSTEM,
             NewStaff(
@@ -167,12 +167,13 @@ def login_staff(http: aiohttp.ClientSession, services: Services) -> LoginStaff:
                 name=name,
                 roles=frozenset(Role(role) for role in roles or (Role.CLERK,)),
                 department_id=department_id,
+                password=password,
             ),
         )
         caller = Caller(http, made.staff.id)
-        status, answer = await caller.post("/api/staff/login", {"username": username, "password": made.password})
+        status, answer = await caller.post("/api/staff/login", {"username": username, "password": password})
         assert status == 200, answer
-        caller.token, caller.login = answer["access_token"], {**answer, "password": made.password}
+        caller.token, caller.login = answer["access_token"], {**answer, "password": password}
         return caller
 
     return login

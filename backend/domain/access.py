@@ -22,7 +22,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts. `anonymous` is nobody; `system` is the product itself (timers, imports)."""
+    """Who acts. `anonymous` is nobody; `system` is the product itself (timers, imports).
+
+    `must_change_password`: logged in with a password that somebody else knows, and until it is changed for
+    nothing but that.
+    """
 
     kind: Literal["citizen", "staff", "system", "anonymous"]
     id: str
@@ -31,6 +35,7 @@ class Actor:
     post_ids: frozenset[str] = frozenset()
     session_id: str | None = None
     name: str = ""
+    must_change_password: bool = False
 
 
 ANONYMOUS = Actor(kind="anonymous", id="")

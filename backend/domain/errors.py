@@ -62,6 +62,13 @@ class Forbidden(DomainError):
     title = "没有权限"
 
 
+class PasswordChangeRequired(Forbidden):
+    """The password was made by somebody else: nothing is possible before it is changed."""
+
+    code = "password-change-required"
+    title = "请先修改初始密码"
+
+
 class NotFound(DomainError):
     """It does not exist, or it is someone else's: the two are answered alike."""
 

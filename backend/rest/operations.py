@@ -79,6 +79,7 @@ class Operation:
     errors: tuple[type[errors.DomainError], ...]
     multipart: Multipart | None
     rate: int | None
+    password_due: bool
     path_parameters: dict[str, TypeAdapter[Any]]
     query: type[BaseModel] | None
     body: type[BaseModel] | None
@@ -126,6 +127,7 @@ class Routes:
         errors: Sequence[type[errors.DomainError]] = (),
         multipart: Multipart | None = None,
         rate: int | None = None,
+        password_due: bool = False,
         headers: Sequence[str] = (),
     ) -> Callable[[Handler], Handler]:
         """Declare an operation.
@@ -133,7 +135,7 @@ class Routes:
         `idempotent`: takes an Idempotency-Key. `produces`: media types other than JSON, for handlers that
         answer a `web.StreamResponse`. `statuses`: further successful statuses (206, 304). `errors`: what it
         may raise beyond what its shape implies. `rate`: its own limit per minute and caller. `headers`:
-        request headers it reads.
+        request headers it reads. `password_due`: open to who has to change the password first.
         """
 
         def declare(handler: Handler) -> Handler:
@@ -158,6 +160,7 @@ class Routes:
                     errors=tuple(errors),
                     multipart=multipart,
                     rate=rate,
+                    password_due=password_due,
                     path_parameters={name: TypeAdapter(hints[name]) for name in names},
                     query=hints.get("query"),
                     body=hints.get("body"),
@@ -235,6 +238,10 @@ async def _admit(request: web.Request, operation: Operation) -> Actor:
         await limiter.hit(f"{operation.id}:{caller}", operation.rate)
     elif operation.method != "GET" or not operation.public:
         await limiter.hit(caller, request.config_dict[keys.RATE_PER_MINUTE])
+    if actor.must_change_password and not operation.password_due:
+        if not operation.public:
+            raise errors.PasswordChangeRequired("您使用的是初始密码或重置后的密码，请先修改密码再继续操作。")
+        return ANONYMOUS  # logging in again, and what everybody may see
     return actor
 
 

@@ -81,7 +81,7 @@ class SessionService:
         hashed, now = token_hash(token), self._clock.now()
         entry, generation = await self._cache.get(hashed)
         if entry is not None and now.timestamp() < entry["expires_at"]:
-            return _citizen(entry["citizen_id"], entry["session_id"])
+            return _citizen(entry["citizen_id"], entry["session_id"], entry.get("name", ""))
         session = await self._sessions.by_access(hashed)
         known = session.access_token(hashed) if session is not None else None
         if session is None or known is None or not session.live(now):
@@ -92,7 +92,12 @@ class SessionService:
             await self._sessions.seen(session.id, now)
         if session.kind == "citizen" and generation is not None:
             ends = min(known.expires_at, session.expires_at).timestamp()
-            fresh = {"citizen_id": session.subject_id, "session_id": session.id, "expires_at": ends}
+            fresh = {
+                "citizen_id": session.subject_id,
+                "session_id": session.id,
+                "name": session.name,
+                "expires_at": ends,
+            }
             await self._cache.put(hashed, fresh, generation)
         return await self._actor(session)
 
@@ -108,7 +113,7 @@ class SessionService:
 
     async def _actor(self, session: LoginSession) -> Actor:
         if session.kind == "citizen":
-            return _citizen(session.subject_id, session.id)
+            return _citizen(session.subject_id, session.id, session.name)
         staff = await self._staff.get(session.subject_id)
         if staff is None or not staff.active:
             raise SessionEnded
@@ -125,11 +130,19 @@ class SessionService:
             post_ids=place.post_ids,
             session_id=session_id,
             name=staff.name,
+            must_change_password=staff.must_change_password,
         )
 
-    async def open_citizen(self, citizen_id: str, device: str) -> Tokens:
+    async def open_citizen(self, citizen_id: str, device: str, name: str = "") -> Tokens:
         """A new session of a citizen on one device."""
-        return await self._open("citizen", citizen_id, device, self._access_ttl, self._refresh_ttl, refreshable=True)
+        return await self._open(
+            "citizen", citizen_id, device, self._access_ttl, self._refresh_ttl, refreshable=True, name=name
+        )
+
+    async def rename(self, citizen_id: str, name: str) -> None:
+        """A citizen is called so from now on, in every session; open sockets learn it within seconds."""
+        await self._sessions.rename(citizen_id, name)
+        await self._cache.new_generation()
 
     async def open_staff(self, staff_id: str, device: str) -> Tokens:
         """A new session of a member of the staff, for one working day, without refresh."""
@@ -144,6 +157,7 @@ class SessionService:
         ttl: timedelta,
         *,
         refreshable: bool,
+        name: str = "",
     ) -> Tokens:
         now = self._clock.now()
         tokens = Tokens(
@@ -164,6 +178,7 @@ class SessionService:
                 expires_at=tokens.session_expires_at,
                 access=(AccessToken(token_hash(tokens.access_token), tokens.access_expires_at),),
                 refresh=(RefreshToken(token_hash(tokens.refresh_token)),) if tokens.refresh_token else (),
+                name=name,
             )
         )
         others = await self._sessions.of_subject(subject_id, now)
@@ -252,8 +267,8 @@ class SessionService:
         return ended
 
 
-def _citizen(citizen_id: str, session_id: str) -> Actor:
-    return Actor(kind="citizen", id=citizen_id, roles=frozenset({Role.CITIZEN}), session_id=session_id)
+def _citizen(citizen_id: str, session_id: str, name: str) -> Actor:
+    return Actor(kind="citizen", id=citizen_id, roles=frozenset({Role.CITIZEN}), session_id=session_id, name=name)
 
 
 def _somebody(actor: Actor) -> None:
