@@ -32,6 +32,7 @@ from handlers import (
     client_settings,
     consultations,
     desk_cases,
+    desk_context,
     first_page,
     guide_cache,
     matters,
@@ -57,6 +58,7 @@ ROUTES: list[Routes] = [
     desk_cases.routes,
     consultations.routes,
     consultation_photos.routes,
+    desk_context.routes,
     uploads.routes,
     notices.routes,
     client_settings.routes,
@@ -172,5 +174,6 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.MATERIALS] = services.materials
     app[keys.NOTICES] = services.notices
     app[keys.CONSULTATIONS] = services.consultations
+    app[keys.CONSULTATION_CONTEXT] = services.consultation_context
     app[keys.CONSULTATION_PHOTOS] = services.consultation_photos
     app[keys.SOCKET_TICKETS] = services.socket_tickets

@@ -29,6 +29,7 @@ from backend.services.case_desk import CaseDesk
 from backend.services.case_steps import CaseSteps
 from backend.services.cases import CaseService
 from backend.services.catalogue import Catalogue
+from backend.services.consultation_context import ConsultationContext
 from backend.services.consultation_log import ConsultationLog
 from backend.services.consultation_photos import ConsultationPhotoService
 from backend.services.consultations import ConsultationService
@@ -99,6 +100,7 @@ class Services:
     consultation_log: ConsultationLog
     consultations: ConsultationService
     consultation_photos: ConsultationPhotoService
+    consultation_context: ConsultationContext
     presence: PresenceService
     socket_tickets: SocketTicketService
 
@@ -228,6 +230,12 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             consultation_log=consultation_log,
             consultations=consultations,
             consultation_photos=consultation_photos,
+            consultation_context=ConsultationContext(
+                store=consultation_store,
+                citizens=CitizenStore(database),
+                matters=matter_store,
+                desk=CaseDesk(steps=case_steps),
+            ),
             presence=presence,
             socket_tickets=SocketTicketService(store=SocketTicketStore(database)),
         )

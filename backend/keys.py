@@ -14,6 +14,7 @@ from backend.services.announcements import AnnouncementService
 from backend.services.calendar import CalendarService
 from backend.services.case_desk import CaseDesk
 from backend.services.cases import CaseService
+from backend.services.consultation_context import ConsultationContext
 from backend.services.consultation_photos import ConsultationPhotoService
 from backend.services.consultations import ConsultationService
 from backend.services.materials import MaterialService
@@ -60,6 +61,7 @@ CASE_DESK = web.AppKey("case_desk", CaseDesk)
 MATERIALS = web.AppKey("materials", MaterialService)
 NOTICES = web.AppKey("notices", NoticeService)
 CONSULTATIONS = web.AppKey("consultations", ConsultationService)
+CONSULTATION_CONTEXT = web.AppKey("consultation_context", ConsultationContext)
 CONSULTATION_PHOTOS = web.AppKey("consultation_photos", ConsultationPhotoService)
 SOCKET_TICKETS = web.AppKey("socket_tickets", SocketTicketService)
 IDEMPOTENCY = web.AppKey("idempotency", IdempotencyStore)

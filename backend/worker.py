@@ -10,6 +10,7 @@ from contextlib import suppress
 import structlog
 
 from backend.composition import Services, open_services
+from backend.jobs.consultation_photo_cleanup import ConsultationPhotoCleanup
 from backend.jobs.consultation_relay import ConsultationRelay
 from backend.jobs.material_cleanup import MaterialCleanup
 from backend.jobs.outbox import Outbox
@@ -60,5 +61,6 @@ def jobs_of(services: Services) -> dict[str, Job]:
         "outbox": outbox.run,
         "timers": timers.run,
         "material_cleanup": cleanup.run,
+        "consultation_photo_cleanup": ConsultationPhotoCleanup(services.consultation_photos).run,
         "consultation_relay": answers.run,
     }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from backend.domain.consultations import Consultation
+from backend.domain.consultation_content import Attachment
+from backend.domain.consultations import Consultation, Watermarks
 from backend.domain.errors import NotFound
 from backend.ports import Clock
 from backend.rest.consultation_views import consultation_json, moment, operation_json
@@ -98,19 +99,23 @@ class Handlers:
         states = {state.id: state for state in known if state is not None}
         gone = [c for c in payload.cursors if c not in states]
         rest = await self._service.open_for(actor) if payload.rest else []
+        read = await self._service.watermarks([*states.values(), *rest])
         convs, attach = [], []
         for consultation_id, state in states.items():
             epoch, seq = payload.cursors[consultation_id]
             recovered = epoch == state.epoch and seq <= state.last_seq
             attach.append((consultation_id, seq if recovered else 0))
-            convs.append({"cursor": attach[-1][1], "recovered": recovered, "joined": True} | _header(state))
+            convs.append(
+                {"cursor": attach[-1][1], "recovered": recovered, "joined": True}
+                | self._header(connection, state, read)
+            )
         for state in rest:
             if state.id in states:
                 continue
             joined = actor.kind == "citizen" or (state.staff is not None and state.staff.id == actor.id)
             if joined:
                 attach.append((state.id, 0))
-            convs.append({"cursor": 0, "recovered": False, "joined": joined} | _header(state))
+            convs.append({"cursor": 0, "recovered": False, "joined": joined} | self._header(connection, state, read))
         answer = ok(convs=convs, gone=gone, server_ts=moment(self._now()))
         if actor.kind == "staff" and not connection.ready:
             answer["available"] = await self._desks.arrive(connection)
@@ -119,6 +124,15 @@ class Handlers:
         for consultation_id, cursor in attach:
             self._hub.feeds.attach(connection, consultation_id, cursor)
         return answer
+
+    @staticmethod
+    def _header(connection: Connection, state: Consultation, read: Mapping[str, Watermarks]) -> dict[str, Any]:
+        return {
+            "conv": state.id,
+            "consultation": consultation_json(state, read[state.id], connection.audience),
+            "epoch": state.epoch,
+            "last_seq": state.last_seq,
+        }
 
     async def _known(self, connection: Connection, consultation_id: str) -> Consultation | None:
         try:
@@ -171,7 +185,9 @@ class Handlers:
             area_code=payload.area_code,
             content=payload.body.content() if payload.body else None,
         )
-        return _done(committed) | {"consultation": consultation_json(committed.state)}
+        read = await self._service.watermarks([committed.state])
+        shown = consultation_json(committed.state, read[committed.state.id], connection.audience)
+        return _done(committed) | {"consultation": shown}
 
     async def send(self, connection: Connection, payload: p.Send) -> Ack:
         return _done(
@@ -195,7 +211,15 @@ class Handlers:
         )
 
     async def note(self, connection: Connection, payload: p.AddNote) -> Ack:
-        return _done(await self._service.note(connection.actor, payload.conv, cid=payload.cid, text=payload.text))
+        return _done(
+            await self._service.note(
+                connection.actor,
+                payload.conv,
+                cid=payload.cid,
+                text=payload.text,
+                attachments=tuple(Attachment(a.upload_id) for a in payload.attachments),
+            )
+        )
 
     # --- handling --------------------------------------------------------------------------------
 
@@ -258,13 +282,6 @@ class Handlers:
 
     def _now(self) -> datetime:
         return self._clock.now()
-
-
-def _header(state: Consultation) -> dict[str, Any]:
-    return {"conv": state.id, "consultation": consultation_json(state)} | {
-        "epoch": state.epoch,
-        "last_seq": state.last_seq,
-    }
 
 
 async def _in_groups(

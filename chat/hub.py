@@ -15,7 +15,7 @@ import structlog
 from redis.asyncio import Redis
 
 from backend.domain.access import Permission, Target, allows
-from backend.domain.consultation_operations import Operation, Party
+from backend.domain.consultation_operations import Audience, Operation, Party
 from backend.domain.consultations import Consultation, State, changes_state
 from backend.domain.errors import DomainError
 from backend.domain.ids import new_id
@@ -156,7 +156,11 @@ class Hub:
     async def _join(self, connection: Connection, state: Consultation) -> None:
         if self.feeds.reads(connection, state.id):
             return
-        await self._transport.emit("conv", {"joined": True, **consultation_json(state)}, [connection])
+        read = await self._service.watermarks([state])
+        if self.feeds.reads(connection, state.id):  # another push was faster
+            return
+        shown = consultation_json(state, read[state.id], connection.audience)
+        await self._transport.emit("conv", {"joined": True, **shown}, [connection])
         self.feeds.attach(connection, state.id, 0)
 
     def _show_waiting(self, state: Consultation) -> None:
@@ -166,7 +170,12 @@ class Hub:
             desk for desk in self._connections.desks() if desk.ready and allows(desk.actor, Permission.ANSWER, target)
         ]
         if desks:
-            self._later(self._transport.emit("conv", {"joined": False, **consultation_json(state)}, desks))
+            self._later(self._tell_waiting(state, desks))
+
+    async def _tell_waiting(self, state: Consultation, desks: Sequence[Connection]) -> None:
+        read = await self._service.watermarks([state])
+        shown = consultation_json(state, read[state.id], Audience.STAFF)
+        await self._transport.emit("conv", {"joined": False, **shown}, desks)
 
     def _show_receipt(self, receipt: Receipt, consultation_id: str) -> None:
         readers = self.feeds.readers(consultation_id)

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from backend.domain.consultation_content import MAX_ATTACHMENTS
 from backend.domain.consultation_operations import CloseReason
-from backend.rest.consultation_bodies import LONG, SEQ_MAX, ContentBody
+from backend.rest.consultation_bodies import LONG, SEQ_MAX, AttachmentBody, ContentBody
 from backend.rest.views import Body, Id
 
 Seq = Annotated[int, Field(ge=0, le=SEQ_MAX)]
@@ -59,7 +60,8 @@ class RecallMessage(Act):
 
 
 class AddNote(Act):
-    text: str = Field(max_length=LONG)
+    text: str = Field(default="", max_length=LONG)
+    attachments: list[AttachmentBody] = Field(default_factory=list, max_length=MAX_ATTACHMENTS)
 
 
 class Decide(Act):

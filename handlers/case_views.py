@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints
 
 from backend.domain.access import Actor
-from backend.domain.cases import Case, Channel, Outcome, Party, PartyKind, requirements
+from backend.domain.cases import Case, Channel, Correction, Outcome, Party, PartyKind, is_met, requirements
 from backend.domain.codes import mask_name
 from backend.domain.deadlines import Deadline
 from backend.domain.events import Event
@@ -76,6 +76,8 @@ class CorrectionItemView(View):
     key: str
     name: str
     text: str
+    answer: str | None = Field(description="申请人对这一项的说明")
+    met: bool = Field(description="是否已有回应：新的一页、修改了内容，或有说明")
 
 
 class CorrectionView(View):
@@ -232,8 +234,25 @@ def _derived(case: Case, actor: Actor) -> dict[str, object]:
     return {
         "state_name": STATE_NAMES[case.state],
         "due": case.due,
+        "corrections": [_correction(case, correction) for correction in case.corrections],
         "actions": [row.action for row in rows if actor.kind in row.by],
     }
+
+
+def _correction(case: Case, correction: Correction) -> CorrectionView:
+    items = [
+        CorrectionItemView(
+            key=item.key,
+            name=item.name,
+            text=item.text,
+            answer=item.answer,
+            met=correction.resubmitted_at is not None or is_met(case, correction, item),
+        )
+        for item in correction.items
+    ]
+    return CorrectionView(
+        items=tuple(items), requested_at=correction.requested_at, resubmitted_at=correction.resubmitted_at
+    )
 
 
 def _due(case: Case) -> dict[str, object]:

@@ -12,7 +12,7 @@ from backend.domain.access import Actor
 from backend.domain.calendar import legal_day
 from backend.domain.case_steps import Edit
 from backend.domain.cases import Channel
-from backend.domain.errors import Conflict, InvalidTransition, NotFound
+from backend.domain.errors import Conflict, InvalidInput, InvalidTransition, NotFound
 from backend.domain.procedure import STATE_NAMES, CaseState
 from backend.rest.context import CREATION_ID
 from backend.rest.operations import Reply, Routes
@@ -20,6 +20,7 @@ from backend.rest.views import (
     Body,
     Id,
     Line,
+    MaterialKey,
     Moment,
     Page,
     PageQuery,
@@ -60,12 +61,28 @@ class CaseEdit(Body):
     situations: Annotated[list[Line], Field(max_length=20)] | None = None
 
 
+class CorrectionAnswer(Body):
+    """对一项补正要求的说明：`key` 是补正要求里的 key。"""
+
+    key: MaterialKey
+    text: Text = Field(min_length=1)
+
+
+class Resubmission(ActionBody):
+    """每一项补正要求都要有回应：那份材料有新的一页、填写的内容有修改，或者在 `answers` 里说明情况。"""
+
+    answers: list[CorrectionAnswer] = Field(default_factory=list, max_length=60)
+
+
 class Withdrawal(ActionBody):
     reason: Text | None = None
 
 
 class MineQuery(PageQuery):
     state: list[CaseState] = Field(default_factory=list, max_length=20, description="只看这些状态")
+    phase: Literal["draft", "open", "closed"] | None = Field(
+        default=None, description="draft 草稿，open 已提交、在办（含待补正），closed 已结束"
+    )
 
 
 class ProgressView(View):
@@ -123,7 +140,7 @@ async def create_case(request: web.Request, body: NewCase, actor: Actor) -> Repl
 async def list_cases(request: web.Request, query: MineQuery, actor: Actor) -> Page[CaseBrief]:
     """我的办件，新的在前。"""
     found = await request.config_dict[keys.CASES].mine(
-        actor, states=query.state, before=moment_cursor(query.cursor), limit=query.limit + 1
+        actor, states=query.state, phase=query.phase, before=moment_cursor(query.cursor), limit=query.limit + 1
     )
     return page_of(found, query.limit, CaseBrief.of, lambda case: (case.created_at, case.id))
 
@@ -149,6 +166,12 @@ async def edit_case(request: web.Request, case_id: Id, body: CaseEdit, actor: Ac
     return CaseView.of(await request.config_dict[keys.CASES].edit(actor, case_id, change, tap), actor)
 
 
+@routes.delete("/cases/{case_id}", errors=[Conflict])
+async def discard_case(request: web.Request, case_id: Id, actor: Actor) -> None:
+    """删除草稿；已经提交的申请不能删除，可以撤回。"""
+    await request.config_dict[keys.CASES].discard(actor, case_id)
+
+
 @routes.post("/cases/{case_id}/submit", errors=[Conflict])
 async def submit_case(request: web.Request, case_id: Id, body: ActionBody, actor: Actor) -> CaseView:
     """提交申请。缺什么会一次列全。"""
@@ -156,9 +179,12 @@ async def submit_case(request: web.Request, case_id: Id, body: ActionBody, actor
 
 
 @routes.post("/cases/{case_id}/corrections", errors=[Conflict])
-async def resubmit_case(request: web.Request, case_id: Id, body: ActionBody, actor: Actor) -> CaseView:
-    """提交补正材料。"""
-    return CaseView.of(await request.config_dict[keys.CASES].resubmit(actor, case_id, body.tap()), actor)
+async def resubmit_case(request: web.Request, case_id: Id, body: Resubmission, actor: Actor) -> CaseView:
+    """提交补正材料。还有哪一项没有回应会一次列全。"""
+    answers = {answer.key: answer.text for answer in body.answers}
+    if len(answers) < len(body.answers):
+        raise InvalidInput("同一项只写一条说明。", field="answers")
+    return CaseView.of(await request.config_dict[keys.CASES].resubmit(actor, case_id, body.tap(), answers), actor)
 
 
 @routes.post("/cases/{case_id}/withdraw", errors=[Conflict])

@@ -73,20 +73,26 @@ class CommittedView(View):
     dup: bool
 
 
-def _committed(committed: Committed, actor: Actor) -> CommittedView:
+async def _committed(request: web.Request, committed: Committed, actor: Actor) -> CommittedView:
     return CommittedView(
         operation=OperationView.model_validate(operation_json(committed.operation, audience_of(actor))),
-        consultation=_view(committed.state),
+        consultation=await _view(request, committed.state, actor),
         dup=committed.dup,
     )
 
 
-def _view(state: Consultation) -> ConsultationView:
-    return ConsultationView.model_validate(consultation_json(state))
+async def _view(request: web.Request, state: Consultation, actor: Actor) -> ConsultationView:
+    read = await request.config_dict[keys.CONSULTATIONS].watermarks([state])
+    return ConsultationView.model_validate(consultation_json(state, read[state.id], audience_of(actor)))
 
 
-def _page(found: list[Consultation], limit: int) -> Page[ConsultationView]:
-    return page_of(found, limit, _view, lambda state: (state.updated_at, state.id))
+async def _page(request: web.Request, found: list[Consultation], limit: int, actor: Actor) -> Page[ConsultationView]:
+    read = await request.config_dict[keys.CONSULTATIONS].watermarks(found[:limit])
+
+    def view(state: Consultation) -> ConsultationView:
+        return ConsultationView.model_validate(consultation_json(state, read[state.id], audience_of(actor)))
+
+    return page_of(found, limit, view, lambda state: (state.updated_at, state.id))
 
 
 @routes.post("/socket-tickets", status=201)
@@ -105,7 +111,8 @@ async def create_socket_ticket(request: web.Request, actor: Actor) -> SocketTick
 async def list_consultations(request: web.Request, query: PageQuery, actor: Actor) -> Page[ConsultationView]:
     """我的咨询，最近的在前。"""
     service = request.config_dict[keys.CONSULTATIONS]
-    return _page(await service.mine(actor, limit=query.limit + 1, before=moment_cursor(query.cursor)), query.limit)
+    found = await service.mine(actor, limit=query.limit + 1, before=moment_cursor(query.cursor))
+    return await _page(request, found, query.limit, actor)
 
 
 @routes.post("/consultations", status=201, errors=[Conflict, NotFound])
@@ -120,13 +127,13 @@ async def open_consultation(request: web.Request, body: NewConsultation, actor: 
         area_code=body.area_code,
         content=body.body.content() if body.body else None,
     )
-    return _committed(committed, actor)
+    return await _committed(request, committed, actor)
 
 
 @routes.get("/consultations/{consultation_id}")
 async def get_consultation(request: web.Request, consultation_id: Id, actor: Actor) -> ConsultationView:
     """一次咨询的当前状态。"""
-    return _view(await request.config_dict[keys.CONSULTATIONS].get(actor, consultation_id))
+    return await _view(request, await request.config_dict[keys.CONSULTATIONS].get(actor, consultation_id), actor)
 
 
 @routes.get("/consultations/{consultation_id}/ops")
@@ -154,7 +161,7 @@ async def send_message(request: web.Request, consultation_id: Id, body: NewMessa
     committed = await request.config_dict[keys.CONSULTATIONS].send(
         actor, consultation_id, cid=body.cid, content=body.body.content()
     )
-    return _committed(committed, actor)
+    return await _committed(request, committed, actor)
 
 
 @routes.get("/consultations/{consultation_id}/receipts")
@@ -171,4 +178,4 @@ async def list_desk_consultations(request: web.Request, query: DeskQuery, actor:
     found = await request.config_dict[keys.CONSULTATIONS].desk(
         actor, states=states, limit=query.limit + 1, before=moment_cursor(query.cursor)
     )
-    return _page(found, query.limit)
+    return await _page(request, found, query.limit, actor)

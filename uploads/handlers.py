@@ -17,18 +17,17 @@ from backend.domain.cases import MAX_PAGES
 from backend.domain.errors import Conflict, EditConflict, InvalidInput, RangeNotSatisfiable
 from backend.domain.ids import is_uuid
 from backend.domain.materials import MaterialPage
-from backend.rest.context import REQUEST_ID
 from backend.rest.operations import Multipart, Routes
-from backend.rest.problems import problem_of, problem_response
 from backend.rest.views import Body, Id, MaterialKey, Moment, View
 from backend.services.materials import PlacedPage, Upload
 from uploads.intake import receive, sweep
+from uploads.serving import StoredPhoto, serve, serve_thumbnail
 from uploads.workers import PhotoWorkers, WorkerLimits
 
 routes = Routes("materials")
 
 #: Uploads a minute and caller: a thick file of forty pages and some retries.
-_UPLOADS_PER_MINUTE: Final = 90
+UPLOADS_PER_MINUTE: Final = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +98,12 @@ def _view(placed: PlacedPage) -> MaterialPageView:
     )
 
 
-_FILE: dict[str, Any] = {
+FILE: dict[str, Any] = {
     "type": "string",
     "format": "binary",
     "description": "JPEG、PNG 或 WebP 照片，默认不超过 12 MB。按内容识别，与文件名无关",
 }
-_UPLOAD_ID: dict[str, Any] = {
+UPLOAD_ID: dict[str, Any] = {
     "type": "string",
     "format": "uuid",
     "description": "客户端生成的 UUID：同一编号重复上传同一张照片只产生一页，并得到同样的回答",
@@ -115,19 +114,19 @@ _POSITION: dict[str, Any] = {
     "maximum": MAX_PAGES,
     "description": "放在第几页，从 0 开始；不填为最后",
 }
-_MAX_BYTES: Final = 12 * 1024 * 1024
+MAX_BYTES: Final = 12 * 1024 * 1024
 _ADD = Multipart(
-    parts={"file": (_FILE, True), "upload_id": (_UPLOAD_ID, True), "position": (_POSITION, False)},
-    max_bytes=_MAX_BYTES,
+    parts={"file": (FILE, True), "upload_id": (UPLOAD_ID, True), "position": (_POSITION, False)},
+    max_bytes=MAX_BYTES,
 )
-_REPLACE = Multipart(parts={"file": (_FILE, True), "upload_id": (_UPLOAD_ID, True)}, max_bytes=_MAX_BYTES)
+_REPLACE = Multipart(parts={"file": (FILE, True), "upload_id": (UPLOAD_ID, True)}, max_bytes=MAX_BYTES)
 
 
 @routes.post(
     "/cases/{case_id}/materials/{key}/pages",
     status=201,
     multipart=_ADD,
-    rate=_UPLOADS_PER_MINUTE,
+    rate=UPLOADS_PER_MINUTE,
     errors=[Conflict],
 )
 async def add_material_page(request: web.Request, case_id: Id, key: MaterialKey, actor: Actor) -> MaterialPageView:
@@ -141,7 +140,7 @@ async def add_material_page(request: web.Request, case_id: Id, key: MaterialKey,
 @routes.put(
     "/cases/{case_id}/materials/{key}/pages/{page_id}",
     multipart=_REPLACE,
-    rate=_UPLOADS_PER_MINUTE,
+    rate=UPLOADS_PER_MINUTE,
     errors=[Conflict],
 )
 async def replace_material_page(
@@ -163,7 +162,7 @@ async def _receive_page(
     materials, intake = request.config_dict[keys.MATERIALS], request.config_dict[INTAKE]
     await materials.check_own(actor, case_id)
     async with receive(request, intake.folder, max_bytes=intake.max_bytes, fields=fields) as received:
-        upload = Upload(_upload_id(received.fields), received.content_sha256)
+        upload = Upload(upload_id_of(received.fields), received.content_sha256)
         position = _position(received.fields)
         placed = await materials.find_upload(actor, case_id, key, upload)
         if placed is None:
@@ -175,7 +174,7 @@ async def _receive_page(
     return _view(placed)
 
 
-def _upload_id(fields: dict[str, str]) -> str:
+def upload_id_of(fields: dict[str, str]) -> str:
     sent = fields.get("upload_id", "").lower()
     if not is_uuid(sent):
         raise InvalidInput("upload_id 应当是一个 UUID。", field="upload_id")
@@ -226,21 +225,11 @@ async def read_material_page(request: web.Request, page_id: Id, actor: Actor) ->
     """读取一页材料。只有申请人本人和经办这份办件的工作人员可以看到。"""
     materials = request.config_dict[keys.MATERIALS]
     page = await materials.page(actor, page_id)
-    headers = _headers(page, page.sha256)
-    if _matches(request.headers.get("If-None-Match"), headers["ETag"]):
-        return web.Response(status=304, headers=headers)
-    try:
-        wanted = _range(request, headers["ETag"], page.bytes)
-    except RangeNotSatisfiable as error:
-        problem = problem_of(error, request.get(REQUEST_ID))
-        return problem_response(problem, {"Content-Range": f"bytes */{page.bytes}"})
-    start, end = wanted or (0, page.bytes)
-    content = await materials.content(page, start, end)
-    if wanted is not None:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{page.bytes}"
-    return web.Response(
-        status=200 if wanted is None else 206, body=content, headers=headers, content_type=page.media_type
-    )
+
+    async def content(start: int, end: int) -> bytes:
+        return await materials.content(page, start, end)
+
+    return await serve(request, _stored(page), content)
 
 
 @routes.get("/materials/{page_id}/thumbnail", produces=("image/jpeg",), statuses=(304,), headers=("If-None-Match",))
@@ -248,51 +237,12 @@ async def read_material_thumbnail(request: web.Request, page_id: Id, actor: Acto
     """读取一页材料的缩略图。"""
     materials = request.config_dict[keys.MATERIALS]
     page = await materials.page(actor, page_id)
-    headers = _headers(page, f"{page.sha256}-thumbnail")
-    del headers["Accept-Ranges"]
-    if _matches(request.headers.get("If-None-Match"), headers["ETag"]):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=await materials.thumbnail(page), headers=headers, content_type=page.media_type)
+
+    async def thumbnail() -> bytes:
+        return await materials.thumbnail(page)
+
+    return await serve_thumbnail(request, _stored(page), thumbnail)
 
 
-def _headers(page: MaterialPage, tag: str) -> dict[str, str]:
-    return {
-        "ETag": f'"{tag}"',
-        # Kept by the reader's own browser, but asked for each time: who may read may change.
-        "Cache-Control": "private, no-cache",
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": f'inline; filename="material-{page.id}.jpg"',
-        "X-Content-Type-Options": "nosniff",
-    }
-
-
-def _matches(header: str | None, etag: str) -> bool:
-    """Whether an If-None-Match names `etag` (weak comparison, RFC 9110, 13.1.2)."""
-    if header is None:
-        return False
-    return header.strip() == "*" or etag in re.findall(r'"[^"]*"', header)
-
-
-def _range(request: web.Request, etag: str, size: int) -> tuple[int, int] | None:
-    """The bytes asked for, as (start, end exclusive); None for all of them.
-
-    What is malformed, of several ranges, or conditional on another version is ignored, as RFC 9110 (14.2)
-    has it. Raises `RangeNotSatisfiable` beyond the end.
-    """
-    match = re.fullmatch(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*", request.headers.get("Range", ""), re.IGNORECASE)
-    if match is None or request.headers.get("If-Range", etag).strip() != etag:
-        return None
-    first, last = match.groups()
-    if not first and not last:
-        return None
-    if not first:
-        start, end = max(0, size - int(last)), size
-        if not int(last):
-            raise RangeNotSatisfiable
-    else:
-        start, end = int(first), min(int(last) + 1, size) if last else size
-        if last and int(last) < int(first):
-            return None
-    if start >= size:
-        raise RangeNotSatisfiable
-    return start, end
+def _stored(page: MaterialPage) -> StoredPhoto:
+    return StoredPhoto(page.sha256, page.bytes, page.media_type, f"material-{page.id}.jpg")

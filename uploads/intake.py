@@ -46,10 +46,12 @@ class UploadTooSlow(Unavailable):
 
 @dataclass(slots=True)
 class ReceivedPhoto:
-    """One request's file and fields. `path` is there until the context of `receive` ends."""
+    """One request's file and fields. `path` is there until the context of `receive` ends; `filename` is what
+    the client called the file."""
 
     path: Path
     fields: dict[str, str] = field(default_factory=dict)
+    filename: str = ""
     content_sha256: str = ""
     size: int = 0
 
@@ -138,6 +140,7 @@ async def _read_parts(
             raise Malformed("上传的内容应当是一个文件和几个文字字段。")
         if part.name == "file" and not seen_file:
             seen_file = True
+            received.filename = part.filename or ""
             await _read_file(part, descriptor, received, max_bytes)
         elif part.name in fields and part.name not in received.fields:
             received.fields[part.name] = await _read_field(part)

@@ -7,6 +7,7 @@ tokens and refresh tokens that are spent by use; a session of the staff has one 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -22,6 +23,7 @@ ACCESS_GRACE = timedelta(seconds=60)
 REFRESH_KEPT = 64
 #: Answers to repeats of one refresh; beyond it is no bad network.
 SIBLINGS = 8
+NAME_LIMIT = 20  # characters of what a citizen wants to be called
 PASSWORD_LENGTH = range(10, 129)
 
 #: What the staff may be; citizens are no staff.
@@ -86,12 +88,33 @@ class LastAdmin(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Citizen:
-    """A person with a WeChat account. The openid is no verified identity."""
+    """A person with a WeChat account. The openid is no verified identity, and `name` is what they want to be
+    called, empty when they did not say."""
 
     id: str
     openid: str
     unionid: str | None
     created_at: datetime
+    name: str = ""
+
+    @property
+    def shown_name(self) -> str:
+        return shown_name(self.id, self.name)
+
+
+def shown_name(citizen_id: str, name: str) -> str:
+    """What others see of a citizen: the name they gave, else one of ours that is the same every time."""
+    return name or f"市民{citizen_id[-4:]}"
+
+
+def checked_name(name: str) -> str:
+    """What a citizen wants to be called, without spaces around it. Raises `InvalidInput`."""
+    plain = unicodedata.normalize("NFC", name).strip()
+    if len(plain) > NAME_LIMIT:
+        raise InvalidInput(f"称呼最多 {NAME_LIMIT} 个字。", field="name")
+    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for char in plain):
+        raise InvalidInput("称呼里有不能显示的字符，请重新输入。", field="name")
+    return plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +161,7 @@ class LoginSession:
     refresh: tuple[RefreshToken, ...] = ()
     ended_at: datetime | None = None
     version: int = 1
+    name: str = ""  # of a citizen, as they want to be called: a copy, so that no request has to look it up
 
     def live(self, now: datetime) -> bool:
         """Neither ended nor run out."""

@@ -14,6 +14,7 @@ from backend.domain.access import Actor
 from backend.domain.calendar import Calendar
 from backend.domain.case_steps import Step, before, ending, row_for, take
 from backend.domain.cases import (
+    PARTS,
     Case,
     Correction,
     CorrectionItem,
@@ -89,7 +90,7 @@ def request_correction(
     if not items:
         raise InvalidInput("请写明需要补正的内容。", field="items")
     names = {m.key: m.name for m in guide.materials}
-    names |= {"applicant": "申请人信息", "agent": "代办人信息", "form": "申请表内容"}
+    names |= PARTS
     asked = []
     for key, text in items.items():
         if key not in names:

@@ -17,6 +17,7 @@ from backend.domain.access import Actor, Permission
 from backend.domain.calendar import Calendar
 from backend.domain.cases import (
     MAX_PAGES,
+    PARTS,
     Case,
     Channel,
     Deadlines,
@@ -111,7 +112,12 @@ def edit(case: Case, change: Edit, *, by: Actor, now: datetime) -> Step:
     }
     if change.drop_agent:
         changes["agent"] = None
-    return take(case, row, by=by, now=now, changes=changes, data={"fields": sorted(changes)})
+    fields = sorted(changes)
+    if case.state is CaseState.CORRECTION_REQUESTED:
+        *earlier, last = case.corrections
+        changed = {name for name in PARTS if name in changes and changes[name] != getattr(case, name)}
+        changes["corrections"] = (*earlier, replace(last, touched=tuple(sorted(changed.union(last.touched)))))
+    return take(case, row, by=by, now=now, changes=changes, data={"fields": fields})
 
 
 def place_pages(case: Case, key: str, page_ids: Sequence[str], *, guide: Guide, by: Actor, now: datetime) -> Step:
@@ -174,6 +180,11 @@ def submit(
     )
 
 
+def discard(case: Case, *, by: Actor, now: datetime) -> Step:
+    """Throw a draft away; what was handed in is withdrawn instead (`InvalidTransition`)."""
+    return take(case, row_for(case, CaseAction.DISCARD), by=by, now=now, changes={})
+
+
 def resubmit(
     case: Case,
     *,
@@ -181,15 +192,18 @@ def resubmit(
     by: Actor,
     now: datetime,
     calendar: Calendar,
+    answers: Mapping[str, str] | None = None,
 ) -> Step:
-    """Hand the corrected case in again; the acceptance clock begins anew.
+    """Hand the corrected case in again; the acceptance clock begins anew. `answers` says to an item, by its
+    key, why there is nothing to hand in or what was done.
 
     Raises `InvalidTransition` when the time to correct is over, whether or not the timer has said so yet, and
-    `IncompleteCase` when something is missing, or a slot found wanting still has the same pages.
+    `IncompleteCase` when something is missing, or nothing was done about an item that was asked for.
     """
     row = row_for(case, CaseAction.RESUBMIT)
     if case.deadlines.correction is not None and now > case.deadlines.correction.due_at:
         raise InvalidTransition("补正期限已过，这份申请不能再提交。需要时可以重新申办。", state=case.state.value)
+    case = _answered(case, answers or {})
     applicant, agent = check_complete(case, guide, now=now)
     acceptance = due(rules_of(case.rule_pack).acceptance_limit, now, calendar)
     *earlier, last = case.corrections
@@ -208,6 +222,15 @@ def resubmit(
         data={"due_at": acceptance.due_at},
         text=f"补正材料已提交，{case.department_name}将在{before(acceptance)}告知您是否受理。",
     )
+
+
+def _answered(case: Case, answers: Mapping[str, str]) -> Case:
+    """The case with the answers at the items of its last correction. Raises `InvalidInput`."""
+    *earlier, last = case.corrections
+    if unknown := set(answers) - {item.key for item in last.items}:
+        raise InvalidInput("这一项没有要求补正。", field=f"answers.{min(unknown)}")
+    items = tuple(replace(item, answer=answers.get(item.key, "").strip() or None) for item in last.items)
+    return replace(case, corrections=(*earlier, replace(last, items=items)))
 
 
 def withdraw(case: Case, *, by: Actor, now: datetime, reason: str | None = None) -> Step:

@@ -22,6 +22,8 @@ from backend.domain.procedure import CaseState, RulePack
 
 #: One slot takes this many pages at most.
 MAX_PAGES = 50
+#: What can be asked to be corrected besides materials.
+PARTS = {"applicant": "申请人信息", "agent": "代办人信息", "form": "申请表内容"}
 
 
 class PartyKind(StrEnum):
@@ -74,21 +76,23 @@ class MaterialSlot:
 @dataclass(frozen=True, slots=True)
 class CorrectionItem:
     """What is wrong with one thing: `key` is a material's key, "applicant", "agent" or "form".
-    `page_ids` are the pages that were found wanting."""
+    `page_ids` are the pages that were found wanting, `answer` is what the applicant says to it."""
 
     key: str
     name: str
     text: str
     page_ids: tuple[str, ...] = ()
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One round of 补正."""
+    """One round of 补正. `touched` names the parts ("applicant", "agent", "form") changed since it was asked."""
 
     items: tuple[CorrectionItem, ...]
     requested_at: datetime
     resubmitted_at: datetime | None = None
+    touched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +217,21 @@ def check_complete(case: Case, guide: Guide, *, now: datetime) -> tuple[Party, P
             found.append(_missing(f"materials.{requirement.key}", f"请上传“{requirement.name}”。"))
     if case.corrections:
         for item in case.corrections[-1].items:
-            if item.page_ids and case.pages(item.key) == item.page_ids:
-                found.append(_missing(f"materials.{item.key}", f"请按补正要求重新上传“{item.name}”。"))
+            if is_met(case, case.corrections[-1], item):
+                continue
+            if item.key in PARTS:
+                found.append(_missing(item.key, f"请按补正要求修改“{item.name}”，或者说明情况。"))
+            else:
+                found.append(_missing(f"materials.{item.key}", f"请按补正要求重新上传“{item.name}”，或者说明情况。"))
     if found:
         raise IncompleteCase(f"还有 {len(found)} 处需要补充或修改。", field=found[0]["field"], errors=_unique(found))
     return applicant, agent
+
+
+def is_met(case: Case, correction: Correction, item: CorrectionItem) -> bool:
+    """Whether the applicant did something about one item: a new page, a change of what was filled in, an answer."""
+    new_pages = set(case.pages(item.key)) - set(item.page_ids)
+    return bool(new_pages) or bool(item.answer) or item.key in correction.touched
 
 
 def _check_party(party: Party, where: str, who: str, now: datetime, found: list[dict[str, str]]) -> Party:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +19,7 @@ from backend.domain.ids import is_uuid
 MAX_TEXT = 2000  # characters (code points) of a message or a note
 MAX_SUBJECT = 100
 MAX_REASON = 200
+MAX_PREVIEW = 80  # characters of the last message in a list
 MAX_ATTACHMENTS = 9  # as many pictures as WeChat lets one choose at once
 
 #: Controls a person types: tabulator, line feed, carriage return.
@@ -36,12 +38,14 @@ class CardKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file by reference to an upload. `size` is in bytes."""
+    """A photograph by reference to an upload. `size` is in bytes, `width` and `height` in pixels."""
 
     upload_id: str
     name: str = ""
     media_type: str = ""
     size: int = 0
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +108,7 @@ def checked_content(content: Content) -> Content:
     """`content` unchanged, if it may be sent; the errors of `checked_text` otherwise."""
     bare = not (content.attachments or content.location or content.card)
     checked_text(content.text, field="body.text", required=bare)
-    if len(content.attachments) > MAX_ATTACHMENTS:
-        raise TooLarge(f"一次最多发送 {MAX_ATTACHMENTS} 个附件。", field="body.attachments")
-    if len({a.upload_id for a in content.attachments}) != len(content.attachments):
-        raise InvalidInput("同一个附件重复了。", field="body.attachments")
-    for attachment in content.attachments:
-        if not is_uuid(attachment.upload_id):
-            raise InvalidInput("附件编号不正确。", field="body.attachments")
-        checked_text(attachment.name, field="body.attachments", limit=200, required=False)
+    check_attachments(content.attachments, field="body.attachments")
     if content.location is not None:
         _check_location(content.location)
     if content.card is not None:
@@ -125,6 +122,18 @@ def checked_content(content: Content) -> Content:
     return content
 
 
+def check_attachments(attachments: Sequence[Attachment], *, field: str) -> None:
+    """Raises `TooLarge` for too many, `InvalidInput` for one that is named twice or is no upload at all."""
+    if len(attachments) > MAX_ATTACHMENTS:
+        raise TooLarge(f"一次最多发送 {MAX_ATTACHMENTS} 张照片。", field=field)
+    if len({a.upload_id for a in attachments}) != len(attachments):
+        raise InvalidInput("同一张照片重复了。", field=field)
+    for attachment in attachments:
+        if not is_uuid(attachment.upload_id):
+            raise InvalidInput("照片编号不正确。", field=field)
+        checked_text(attachment.name, field=field, limit=200, required=False)
+
+
 def _check_location(location: Location) -> None:
     in_range = abs(location.latitude) <= 90 and abs(location.longitude) <= 180
     if not (math.isfinite(location.latitude) and math.isfinite(location.longitude) and in_range):
@@ -133,12 +142,12 @@ def _check_location(location: Location) -> None:
     checked_text(location.address, field="body.location.address", limit=200, required=False)
 
 
-def preview_of(content: Content, limit: int = 60) -> str:
+def preview_of(content: Content, limit: int = MAX_PREVIEW) -> str:
     """One line for lists: the beginning of the text, or what stands in its place."""
     if text := " ".join(content.text[: limit * 4].split()):
         return text if len(text) <= limit else text[: limit - 1] + "…"
     if content.attachments:
-        return "[附件]" if len(content.attachments) == 1 else f"[{len(content.attachments)} 个附件]"
+        return "[图片]"
     if content.location:
         return "[位置]"
     return f"[卡片] {content.card.title}"[:limit] if content.card else ""

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Literal
 
-from backend.domain.consultation_content import EMPTY, Content
+from backend.domain.consultation_content import EMPTY, Attachment, Content
 from backend.domain.organisation import DutyTier
 
 
@@ -109,8 +109,11 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Note:
+    """What staff write for each other: a text, photographs, or both."""
+
     KIND: ClassVar[OperationKind] = OperationKind.NOTE
     text: str
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,19 @@ class Operation:
     @property
     def kind(self) -> OperationKind:
         return self.payload.KIND
+
+
+def attachments_of(operation: Operation) -> tuple[Attachment, ...]:
+    """The photographs an operation carries; a recalled message carries none any more."""
+    if operation.recalled_by is not None:
+        return ()
+    match operation.payload:
+        case Message(content=content):
+            return content.attachments
+        case Note(attachments=attachments):
+            return attachments
+        case _:
+            return ()
 
 
 def view_for(operation: Operation, audience: Audience) -> Operation:

@@ -47,8 +47,8 @@ def apply_to_thread(thread: Thread, operation: Operation) -> Thread:
     match operation.payload:
         case Message(content=content):
             bubbles[operation.seq] = _bubble(operation, content)
-        case Note(text=text):
-            bubbles[operation.seq] = replace(_bubble(operation, Content(text=text)), note=True)
+        case Note(text=text, attachments=attachments):
+            bubbles[operation.seq] = replace(_bubble(operation, Content(text, attachments)), note=True)
         case Edit(target_seq=target, text=text) if (old := bubbles.get(target)) and not old.recalled:
             bubbles[target] = replace(old, content=replace(old.content, text=text), edited_at=operation.at)
         case Recall(target_seq=target) if old := bubbles.get(target):

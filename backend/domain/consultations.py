@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from backend.domain.consultation_content import Content, preview_of
 from backend.domain.consultation_operations import (
@@ -39,6 +40,8 @@ from backend.domain.organisation import DutyTier
 RECALL_WITHIN = timedelta(minutes=2)  # as in WeChat, which is what citizens know
 EDIT_WITHIN = timedelta(minutes=5)
 REOPEN_WITHIN = timedelta(days=30)
+#: As many messages of a side are counted as unread, and remembered as unanswered.
+KEPT = 100
 _RECALLED = "[已撤回]"
 
 
@@ -75,6 +78,14 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A citizen's message that nobody has answered yet."""
+
+    seq: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Consultation:
     """The state after `last_seq` operations. `version` is the number of the last operation that changed
     more than the talk itself: who decides on a state says which version was seen."""
@@ -104,6 +115,27 @@ class Consultation:
     score: int | None = None
     last_message: Preview | None = None
     past_staff_ids: frozenset[str] = field(default=frozenset())  # who may still read it
+    unanswered: tuple[Asked, ...] = ()  # the oldest of them, at most `KEPT`
+    citizen_said: tuple[int, ...] = ()  # the numbers of either side's latest messages, at most `KEPT`,
+    staff_said: tuple[int, ...] = ()  # recalled ones not among them: what is unread is counted from these
+
+    @property
+    def waiting_since(self) -> datetime | None:
+        """When the oldest message that waits for an answer was sent; None when nothing waits."""
+        return self.unanswered[0].at if self.unanswered else None
+
+    def unread(self, reader: Literal["citizen", "staff"], read: int) -> int:
+        """How many messages of the other side follow the number `read`, counted up to `KEPT`."""
+        said = self.staff_said if reader == "citizen" else self.citizen_said
+        return sum(seq > read for seq in said)
+
+
+@dataclass(frozen=True, slots=True)
+class Watermarks:
+    """Up to which number each side has read. Of the staff whoever got furthest."""
+
+    citizen: int = 0
+    staff: int = 0
 
 
 class SequenceGap(ValueError):
@@ -145,7 +177,10 @@ def apply(state: Consultation | None, operation: Operation) -> Consultation:
         advanced = replace(advanced, version=operation.seq)
     if operation.visibility is Visibility.STAFF or isinstance(operation.payload, Skip):
         return advanced  # what citizens cannot see must not show in the state either
-    return _fold(replace(advanced, updated_at=operation.at), operation)
+    advanced = replace(advanced, updated_at=operation.at)
+    if (operation.sender.kind, operation.sender.id) == ("citizen", state.citizen.id):
+        advanced = replace(advanced, citizen=operation.sender)  # under the name that is used now
+    return _fold(advanced, operation)
 
 
 def changes_state(payload: Payload) -> bool:
@@ -161,7 +196,7 @@ def _fold(state: Consultation, operation: Operation) -> Consultation:
         case Edit(target_seq=target, text=text):
             return _repreview(state, target, preview_of(Content(text=text)))
         case Recall(target_seq=target):
-            return _repreview(state, target, _RECALLED)
+            return _recalled(_repreview(state, target, _RECALLED), target)
         case Offered(staff=staff):
             return replace(state, state=State.OFFERED, staff=staff)
         case Assigned():
@@ -199,7 +234,9 @@ def _fold(state: Consultation, operation: Operation) -> Consultation:
                 department_id=payload.department_id,
             )
         case Closed(reason=reason):
-            return replace(state, state=State.CLOSED, closed_at=operation.at, close_reason=reason, promised_at=None)
+            return replace(
+                state, state=State.CLOSED, closed_at=operation.at, close_reason=reason, promised_at=None, unanswered=()
+            )
         case Reopened():
             return replace(state, state=State.QUEUED, staff=None, closed_at=None, close_reason=None, score=None)
         case Rated(score=score):
@@ -212,8 +249,30 @@ def _message(state: Consultation, operation: Operation, content: Content) -> Con
     text = _RECALLED if operation.recalled_by else preview_of(content)
     state = replace(state, last_message=Preview(operation.seq, operation.sender, text, operation.at))
     if operation.sender.kind == "staff":
-        state = replace(state, promised_at=None, first_answered_at=state.first_answered_at or operation.at)
-    return state
+        state = replace(
+            state,
+            promised_at=None,
+            first_answered_at=state.first_answered_at or operation.at,
+            unanswered=(),
+            staff_said=(*state.staff_said, operation.seq)[-KEPT:],
+        )
+    else:
+        state = replace(
+            state,
+            unanswered=(*state.unanswered, Asked(operation.seq, operation.at))[:KEPT],
+            citizen_said=(*state.citizen_said, operation.seq)[-KEPT:],
+        )
+    return state  # one that was recalled is taken out where its recall follows
+
+
+def _recalled(state: Consultation, target_seq: int) -> Consultation:
+    """A recalled message is not unread and asks nothing any more."""
+    return replace(
+        state,
+        unanswered=tuple(asked for asked in state.unanswered if asked.seq != target_seq),
+        citizen_said=tuple(seq for seq in state.citizen_said if seq != target_seq),
+        staff_said=tuple(seq for seq in state.staff_said if seq != target_seq),
+    )
 
 
 def _repreview(state: Consultation, target_seq: int, text: str) -> Consultation:

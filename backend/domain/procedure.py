@@ -40,6 +40,7 @@ class CaseState(StrEnum):
 
 class CaseAction(StrEnum):
     EDIT = "edit"
+    DISCARD = "discard"
     SUBMIT = "submit"
     RESUBMIT = "resubmit"
     WITHDRAW = "withdraw"
@@ -57,6 +58,7 @@ class CaseAction(StrEnum):
 class CaseEventKind(StrEnum):
     DRAFTED = "drafted"
     EDITED = "edited"
+    DISCARDED = "discarded"
     SUBMITTED = "submitted"
     RESUBMITTED = "resubmitted"
     WITHDRAWN = "withdrawn"
@@ -197,6 +199,7 @@ _RECEIVED = (_S.SUBMITTED, _S.RESUBMITTED)
 def _rows() -> Iterator[Transition]:
     yield Transition(_A.EDIT, _S.DRAFT, None, _P.FILE_CASE, _CITIZEN, _E.EDITED)
     yield Transition(_A.EDIT, _S.CORRECTION_REQUESTED, None, _P.FILE_CASE, _CITIZEN, _E.EDITED)
+    yield Transition(_A.DISCARD, _S.DRAFT, _S.VOID, _P.FILE_CASE, _CITIZEN, _E.DISCARDED)
     yield Transition(_A.SUBMIT, _S.DRAFT, _S.SUBMITTED, _P.FILE_CASE, _CITIZEN, _E.SUBMITTED)
     yield Transition(_A.RESUBMIT, _S.CORRECTION_REQUESTED, _S.RESUBMITTED, _P.FILE_CASE, _CITIZEN, _E.RESUBMITTED)
     for source in (*_RECEIVED, _S.CORRECTION_REQUESTED, _S.ACCEPTED):
@@ -277,6 +280,17 @@ STATE_NAMES: Mapping[CaseState, str] = {
     _S.WITHDRAWN: "已撤回",
     _S.VOID: "已作废",
     _S.CLOSED: "已办结",
+}
+
+
+#: What the office does next, in words for the one who does it; nothing where it is not the office's turn.
+NEXT_STEPS: Mapping[CaseState, str] = {
+    _S.SUBMITTED: "核对材料，决定是否受理",
+    _S.CORRECTION_REQUESTED: "等申请人补正",
+    _S.RESUBMITTED: "核对补正的材料，决定是否受理",
+    _S.ACCEPTED: "审查并作出决定",
+    _S.APPROVED: "送达结果并办结",
+    _S.REFUSED: "送达决定并办结",
 }
 
 

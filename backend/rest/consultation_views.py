@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from backend.domain.consultation_operations import Audience, Operation, Party, Skip, view_for
-from backend.domain.consultations import Consultation
+from backend.domain.consultations import Consultation, Watermarks
 from backend.rest.views import SHANGHAI, Id, Moment, View
 from backend.services.consultation_reading import Receipt
 from backend.storage.documents import to_value
@@ -70,8 +70,8 @@ def _local(value: Any) -> Any:
     return value
 
 
-def consultation_json(state: Consultation) -> dict[str, Any]:
-    """The state as both sides see it."""
+def consultation_json(state: Consultation, read: Watermarks, audience: Audience) -> dict[str, Any]:
+    """The state as one side sees it; but for `unread` both see the same."""
     last = state.last_message
     return {
         "id": state.id,
@@ -104,6 +104,11 @@ def consultation_json(state: Consultation) -> dict[str, Any]:
         }
         if last
         else None,
+        "read": {"citizen": read.citizen, "staff": read.staff},
+        "unread": state.unread("citizen", read.citizen)
+        if audience is Audience.CITIZEN
+        else state.unread("staff", read.staff),
+        "waiting_since": moment(state.waiting_since),
     }
 
 
@@ -165,6 +170,13 @@ class PreviewView(View):
     ts: Moment
 
 
+class ReadView(View):
+    """双方各读到第几条。"""
+
+    citizen: int
+    staff: int
+
+
 class ConsultationView(View):
     """一次咨询的当前状态。"""
 
@@ -190,7 +202,12 @@ class ConsultationView(View):
     closed_at: Moment | None
     close_reason: str | None
     score: int | None
-    last_message: PreviewView | None
+    last_message: PreviewView | None = Field(
+        description="最后一条消息；撤回的显示为“[已撤回]”，只有照片的显示为“[图片]”"
+    )
+    read: ReadView
+    unread: int = Field(description="对方在我方已读之后发的消息数，最多数到 100")
+    waiting_since: Moment | None = Field(description="市民最早一条还没有答复的消息的时间；都已答复时为 null")
 
 
 class ReceiptView(View):

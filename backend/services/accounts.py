@@ -17,6 +17,7 @@ from backend.domain.accounts import (
     Staff,
     WrongCurrentPassword,
     check_password,
+    checked_name,
 )
 from backend.domain.errors import Forbidden, WrongCredentials
 from backend.integrations.passwords import Passwords
@@ -60,7 +61,7 @@ class CitizenService:
         """
         known = await self._wechat.code_to_session(code)
         citizen = await self._citizens.for_openid(known.openid, known.unionid, self._clock.now())
-        return CitizenLogin(citizen, await self._sessions.open_citizen(citizen.id, device))
+        return CitizenLogin(citizen, await self._sessions.open_citizen(citizen.id, device, citizen.name))
 
     async def me(self, actor: Actor) -> Citizen:
         """The citizen who asks. Raises `Forbidden` for the staff."""
@@ -70,6 +71,21 @@ class CitizenService:
         if citizen is None:
             raise SessionEnded
         return citizen
+
+    async def rename(self, actor: Actor, name: str) -> Citizen:
+        """Say what one wants to be called; empty goes back to the name we give. Raises `InvalidInput`."""
+        if actor.kind != "citizen":
+            raise Forbidden
+        chosen = checked_name(name)
+        citizen = await self._citizens.rename(actor.id, chosen)
+        if citizen is None:
+            raise SessionEnded
+        await self._sessions.rename(citizen.id, chosen)
+        return citizen
+
+    async def get(self, citizen_id: str) -> Citizen | None:
+        """A citizen, for those who talk with them."""
+        return await self._citizens.get(citizen_id)
 
 
 class StaffLoginService:

@@ -83,6 +83,12 @@ class CaseDesk:
         case = await self._steps.load(actor, case_id, Permission.READ_CASE)
         return case, await self._steps.guide(case)
 
+    async def of_citizen(self, actor: Actor, citizen_id: str, *, limit: int) -> list[Case]:
+        """Of a citizen's newest cases those that the actor may read; drafts are nobody's but the citizen's."""
+        require(actor, Permission.READ_CASE)
+        found = await self._steps.store.of_citizen(citizen_id, phase="submitted", limit=limit)
+        return [case for case in found if await self._steps.may(actor, Permission.READ_CASE, case)]
+
     # --- the clerk ---
 
     async def accept(self, actor: Actor, case_id: str, tap: Tap = NO_TAP) -> Case:

@@ -160,6 +160,10 @@ class CaseSteps:
         require(actor, permission, await self._target(actor, permission, case))
         return case
 
+    async def may(self, actor: Actor, permission: Permission, case: Case) -> bool:
+        """Whether `load` would give the actor this case."""
+        return allows(actor, permission, await self._target(actor, permission, case))
+
     async def _target(self, actor: Actor, permission: Permission, case: Case) -> Target:
         """What access is decided on; a case whose post nobody holds is also assigned to who stands in."""
         target = case.target

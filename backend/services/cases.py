@@ -5,8 +5,9 @@ The office's side is in `backend.services.case_desk`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from backend.domain import case_steps as steps
@@ -18,10 +19,10 @@ from backend.domain.errors import EditConflict, IdempotencyConflict, NotFound
 from backend.domain.events import Event
 from backend.domain.ids import new_id
 from backend.domain.matters import Guide, MatterState, ReceptionMode
-from backend.domain.procedure import CaseAction, CaseState
+from backend.domain.procedure import CaseAction, CaseEventKind, CaseState
 from backend.services.case_steps import NO_TAP, CaseSteps, Tap
 from backend.services.organisation import Responsible
-from backend.storage.cases import Progress
+from backend.storage.cases import Phase, Progress
 from backend.storage.database import Session, retry_transient
 from backend.storage.documents import utc
 
@@ -39,10 +40,21 @@ class Office(Protocol):
     ) -> Responsible: ...
 
 
+class Pages(Protocol):
+    """The records of uploaded pages."""
+
+    async def mark_removed(self, page_ids: Sequence[str], at: datetime) -> None: ...
+
+
+#: Two who save at once: who throws away looks again this many times.
+_ATTEMPTS = 5
+
+
 class CaseService:
-    def __init__(self, *, steps: CaseSteps, office: Office) -> None:
+    def __init__(self, *, steps: CaseSteps, office: Office, pages: Pages) -> None:
         self._steps = steps
         self._office = office
+        self._pages = pages
 
     # --- steps ---
 
@@ -155,15 +167,50 @@ class CaseService:
 
         return await self._steps.step(actor, case_id, CaseAction.SUBMIT, tap, decide, within=numbered)
 
-    async def resubmit(self, actor: Actor, case_id: str, tap: Tap = NO_TAP) -> Case:
-        """Hand a corrected case in again."""
+    async def discard(self, actor: Actor, case_id: str) -> None:
+        """Throw a draft away: its pages are spare, its events stay. Again is the same.
+
+        Raises `InvalidTransition` for what was handed in.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                case = await self._steps.load(actor, case_id, Permission.FILE_CASE)
+            except NotFound:
+                if await self._was_discarded(actor, case_id):
+                    return
+                raise
+            now = utc(self._steps.clock.now())
+            after, event = steps.discard(case, by=actor, now=now)
+            # before the draft goes: a page that is marked and still in a slot is found to be so and kept
+            await self._pages.mark_removed([page for slot in case.materials for page in slot.page_ids], now)
+            try:
+                await retry_transient(partial(self._remove, after, event))
+            except EditConflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                continue
+            return
+
+    async def _remove(self, case: Case, event: Event) -> None:
+        async with self._steps.database.transaction() as session:
+            await self._steps.store.remove(case, event, session)
+
+    async def _was_discarded(self, actor: Actor, case_id: str) -> bool:
+        events = await self._steps.events.of("case", case_id)
+        last = events[-1] if events else None
+        return last is not None and (last.kind, last.actor_id) == (CaseEventKind.DISCARDED.value, actor.id)
+
+    async def resubmit(
+        self, actor: Actor, case_id: str, tap: Tap = NO_TAP, answers: Mapping[str, str] | None = None
+    ) -> Case:
+        """Hand a corrected case in again; `answers` are by the key of the item."""
         return await self._steps.step(
             actor,
             case_id,
             CaseAction.RESUBMIT,
             tap,
             lambda case, guide, now: steps.resubmit(
-                case, guide=guide, by=actor, now=now, calendar=self._steps.calendar
+                case, guide=guide, by=actor, now=now, calendar=self._steps.calendar, answers=answers
             ),
         )
 
@@ -208,10 +255,11 @@ class CaseService:
         states: Collection[CaseState],
         before: tuple[datetime, str] | None,
         limit: int,
+        phase: Phase | None = None,
     ) -> list[Case]:
         """A citizen's own cases, newest first, older than the (created_at, id) `before`."""
         require(actor, Permission.FILE_CASE)
-        return await self._steps.store.of_citizen(actor.id, states=states, before=before, limit=limit)
+        return await self._steps.store.of_citizen(actor.id, states=states, phase=phase, before=before, limit=limit)
 
     async def timeline(self, actor: Actor, case_id: str) -> list[Event]:
         """What happened: for citizens what concerns them, for the staff every step."""

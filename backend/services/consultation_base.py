@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from backend.domain.access import Actor, Permission, Role, Target, allows
+from backend.domain.accounts import shown_name
 from backend.domain.consultation_content import Attachment, Content
 from backend.domain.consultation_content import fingerprint as fingerprint_of
 from backend.domain.consultation_operations import Assigned, AssignmentCause, Audience, Party, Waiting
@@ -55,9 +56,9 @@ class References(Protocol):
 
 
 def party_of(actor: Actor) -> Party:
-    """The actor as staff and citizens see it. A citizen without a verified name has a nickname of ours."""
+    """The actor as staff and citizens see it. A citizen who gave no name has one of ours."""
     if actor.kind == "citizen":
-        return Party("citizen", actor.id, actor.name or f"市民{actor.id[-4:]}")
+        return Party("citizen", actor.id, shown_name(actor.id, actor.name))
     return Party("staff", actor.id, actor.name)
 
 

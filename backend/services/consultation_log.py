@@ -162,16 +162,13 @@ class ConsultationLog:
         now = utc(self._clock.now())
         operations: list[Operation] = []
         for draft in drafts:
-            sender = request.sender
-            if state is not None and (sender.kind, sender.id) == ("citizen", state.citizen.id):
-                sender = state.citizen  # under the name that was shown from the beginning
             operation = Operation(
                 id=new_id(),
                 consultation_id=state.id if state else consultation_id,
                 epoch=state.epoch if state else FIRST_EPOCH,
                 seq=(state.last_seq if state else 0) + 1,
                 cid=request.cid if draft.own else new_id(),
-                sender=sender if draft.own else SYSTEM_PARTY,
+                sender=request.sender if draft.own else SYSTEM_PARTY,
                 at=now,
                 payload=draft.payload,
                 visibility=draft.visibility,

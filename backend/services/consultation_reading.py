@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from backend.domain.access import Actor, Permission, Role, allows, require
 from backend.domain.consultation_operations import Operation, Party, view_for
-from backend.domain.consultations import Consultation, State
+from backend.domain.consultations import Consultation, State, Watermarks
 from backend.domain.errors import NotFound
 from backend.services.consultation_base import ConsultationBase, audience_of, may_read, party_of
 
@@ -75,6 +75,11 @@ class ConsultationReading(ConsultationBase):
         if allows(actor, Permission.ANSWER):
             return await self.desk(actor, limit=limit)
         return []
+
+    async def watermarks(self, states: Sequence[Consultation]) -> dict[str, Watermarks]:
+        """Up to where each side has read, for each of these, with one look."""
+        found = await self._store.watermarks([state.id for state in states]) if states else {}
+        return {state.id: found.get(state.id, Watermarks()) for state in states}
 
     # --- receipts --------------------------------------------------------------------------------
 

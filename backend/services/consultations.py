@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backend.domain.access import Actor, Permission, require
-from backend.domain.consultation_content import MAX_SUBJECT, Content, checked_content, checked_text
+from backend.domain.consultation_content import (
+    MAX_SUBJECT,
+    Attachment,
+    Content,
+    check_attachments,
+    checked_content,
+    checked_text,
+)
 from backend.domain.consultation_content import fingerprint as fingerprint_of
 from backend.domain.consultation_operations import (
     AssignmentCause,
@@ -178,14 +185,25 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
 
         return await self._log.commit(consultation_id, request, rule)
 
-    async def note(self, actor: Actor, consultation_id: str, *, cid: str, text: str) -> Committed:
-        """Write what only staff see."""
+    async def note(
+        self,
+        actor: Actor,
+        consultation_id: str,
+        *,
+        cid: str,
+        text: str,
+        attachments: tuple[Attachment, ...] = (),
+    ) -> Committed:
+        """Write what only staff see: a text, photographs, or both."""
         check_cid(cid)
-        checked_text(text, field="text")
-        request = Request(party_of(actor), cid, fingerprint_of("note", text=text))
+        checked_text(text, field="text", required=not attachments)
+        check_attachments(attachments, field="attachments")
+        shown = {"attachments": [a.upload_id for a in attachments]} if attachments else {}
+        request = Request(party_of(actor), cid, fingerprint_of("note", text=text, **shown))
 
         async def rule(state: Consultation) -> list[Draft]:
             require(actor, Permission.NOTE, target_of(state))
-            return [Draft(Note(text), visibility=Visibility.STAFF)]
+            known = await self._references.attachments(actor, attachments) if attachments else ()
+            return [Draft(Note(text, known), visibility=Visibility.STAFF)]
 
         return await self._log.commit(consultation_id, request, rule)

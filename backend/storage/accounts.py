@@ -55,6 +55,13 @@ class CitizenStore:
         document = await self._citizens.find_one({"_id": citizen_id})
         return from_document(Citizen, document) if document else None
 
+    async def rename(self, citizen_id: str, name: str) -> Citizen | None:
+        """Keep what a citizen wants to be called; None when there is no such citizen."""
+        document = await self._citizens.find_one_and_update(
+            {"_id": citizen_id}, {"$set": {"name": name}}, return_document=ReturnDocument.AFTER
+        )
+        return from_document(Citizen, document) if document else None
+
 
 class StaffStore:
     """The staff. Password hashes never leave except through `password_hash`."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
@@ -41,8 +41,17 @@ INDEXES: list[IndexDeclaration] = [
 #: What is not due sorts behind everything that is.
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
+Phase = Literal["draft", "open", "closed", "submitted"]
+#: Not handed in yet; handed in and not over; over; handed in, over or not.
+_PHASES: Mapping[Phase, Document] = {
+    "draft": {"state": CaseState.DRAFT.value},
+    "open": {"open": True, "state": {"$ne": CaseState.DRAFT.value}},
+    "closed": {"open": False},
+    "submitted": {"state": {"$ne": CaseState.DRAFT.value}},
+}
+
 #: Recorded, but announced to nobody: a citizen filling in a form.
-_QUIET = {CaseEventKind.DRAFTED.value, CaseEventKind.EDITED.value}
+_QUIET = {CaseEventKind.DRAFTED.value, CaseEventKind.EDITED.value, CaseEventKind.DISCARDED.value}
 
 _FIELDS = {name: TypeAdapter(kind) for name, kind in typing.get_type_hints(Case).items()}
 
@@ -117,6 +126,14 @@ class CaseStore:
         await self._append(event, session)
         await self._timers.replace(case.id, timers, session)
 
+    async def remove(self, case: Case, event: Event, session: Session) -> None:
+        """Delete a case that its last step ended; the event says who and when. Raises `EditConflict` as `save`."""
+        result = await self._cases.delete_one({"_id": case.id, "version": event.sequence - 1}, session=session)
+        if result.deleted_count == 0:
+            raise EditConflict
+        await self._append(event, session)
+        await self._timers.replace(case.id, (), session)
+
     async def prepare_serial(self, matter_code: str, day: date) -> None:
         """Make the counter of a day, by a write of its own before the first of the transaction that counts:
         two transactions that both insert it would not be a conflict that repeating resolves, but a duplicate."""
@@ -178,14 +195,17 @@ class CaseStore:
         self,
         citizen_id: str,
         *,
-        states: Collection[CaseState],
-        before: tuple[datetime, str] | None,
+        states: Collection[CaseState] = (),
+        phase: Phase | None = None,
+        before: tuple[datetime, str] | None = None,
         limit: int,
     ) -> list[Case]:
         """A citizen's cases, newest first, older than the (created_at, id) `before`."""
         query: Document = {"citizen_id": citizen_id}
+        if phase is not None:
+            query |= _PHASES[phase]
         if states:
-            query["state"] = {"$in": sorted(state.value for state in states)}
+            query = {"$and": [query, {"state": {"$in": sorted(state.value for state in states)}}]}
         if before:
             query["$or"] = [
                 {"created_at": {"$lt": before[0]}},

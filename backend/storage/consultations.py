@@ -23,8 +23,9 @@ from backend.domain.consultation_operations import (
     Party,
     Recall,
     Visibility,
+    attachments_of,
 )
-from backend.domain.consultations import Consultation, State, apply
+from backend.domain.consultations import Consultation, State, Watermarks, apply
 from backend.domain.errors import Unavailable
 from backend.storage.database import Database, Document, IndexDeclaration, Session, retry_transient
 from backend.storage.documents import from_document, to_document, to_value
@@ -51,6 +52,11 @@ INDEXES: list[IndexDeclaration] = [
         {"unique": True, "name": CID_INDEX},
     ),
     (OPS, [("relayed", 1), ("at", 1)], {"partialFilterExpression": {"relayed": False}, "name": "unrelayed"}),
+    (
+        OPS,
+        [("attachment_ids", 1), ("consultation_id", 1)],
+        {"partialFilterExpression": {"attachment_ids": {"$exists": True}}, "name": "attachments"},
+    ),
     (STATES, [("citizen.id", 1), ("open_cid", 1)], {"unique": True, "name": "citizen_open_cid"}),
     (STATES, [("citizen.id", 1), ("updated_at", -1), ("_id", -1)], {"name": "citizen_recent"}),
     (STATES, [("staff.id", 1), ("state", 1), ("updated_at", -1)], {"name": "staff_state"}),
@@ -71,6 +77,8 @@ def operation_to_document(operation: Operation) -> Document:
     told = operation.sender.kind == "staff" and operation.visibility is Visibility.ALL
     if told and isinstance(operation.payload, Message):
         document["relayed"] = False
+    if attachments := attachments_of(operation):
+        document["attachment_ids"] = [attachment.upload_id for attachment in attachments]
     return document
 
 
@@ -172,6 +180,15 @@ class ConsultationStore:
     async def operation(self, consultation_id: str, seq: int) -> Operation | None:
         document = await self._ops.find_one({"consultation_id": consultation_id, "seq": seq})
         return operation_from_document(document) if document else None
+
+    async def carrying(self, consultation_id: str, upload_id: str) -> list[Operation]:
+        """The operations of a consultation that carry an attachment."""
+        found = self._ops.find({"attachment_ids": upload_id, "consultation_id": consultation_id})
+        return [operation_from_document(d) async for d in found]
+
+    async def is_carried(self, upload_id: str) -> bool:
+        """Whether any operation of any consultation carries an attachment."""
+        return await self._ops.find_one({"attachment_ids": upload_id}, {"_id": 1}) is not None
 
     async def by_client_id(self, consultation_id: str, sender: Party, cid: str) -> Operation | None:
         """What this sender wrote under this client id."""
@@ -285,6 +302,33 @@ class ConsultationStore:
             {"updated_at": {"$gte": since}, "state": {"$ne": State.CLOSED.value}, "$or": people}, limit=500
         )
 
+    async def earlier_of(
+        self,
+        state: Consultation,
+        *,
+        staff_id: str,
+        post_ids: Iterable[str],
+        department_id: str | None,
+        everything: bool,
+        limit: int,
+        before: tuple[datetime, str] | None = None,
+    ) -> list[Consultation]:
+        """What the citizen of `state` asked before it, as far as a member of the staff may read that."""
+        query: Document = {"citizen.id": state.citizen.id, "opened_at": {"$lt": state.opened_at}}
+        if not everything:
+            reach: list[Document] = [{"staff.id": staff_id}, {"past_staff_ids": staff_id}]
+            if posts := sorted(post_ids):
+                reach.append({"post_id": {"$in": posts}})
+            if department_id:
+                reach.append({"department_id": department_id})
+            query["$or"] = reach
+        return await self.list_states(query, limit=limit, before=before)
+
+    async def count_before(self, state: Consultation) -> int:
+        """How many consultations the citizen of `state` opened before it."""
+        query = {"citizen.id": state.citizen.id, "opened_at": {"$lt": state.opened_at}}
+        return int(await self._states.count_documents(query))
+
     async def loads(self, staff_ids: Iterable[str]) -> dict[str, int]:
         """How many active consultations each of them has."""
         pipeline: list[Document] = [
@@ -308,6 +352,20 @@ class ConsultationStore:
         )
         assert document is not None  # an upsert always has one
         return document["delivered"], document["read"]
+
+    async def watermarks(self, consultation_ids: Sequence[str]) -> dict[str, Watermarks]:
+        """Up to where each side has read, by consultation; one query for a whole list."""
+        pipeline: list[Document] = [
+            {"$match": {"consultation_id": {"$in": list(consultation_ids)}}},
+            {"$group": {"_id": {"c": "$consultation_id", "kind": "$party.kind"}, "read": {"$max": "$read"}}},
+        ]
+        found: dict[str, dict[str, int]] = {}
+        try:
+            async for row in self._receipts.aggregate(pipeline):
+                found.setdefault(row["_id"]["c"], {})[row["_id"]["kind"]] = row["read"]
+        except PyMongoError as error:
+            raise Unavailable from error
+        return {c: Watermarks(read.get("citizen", 0), read.get("staff", 0)) for c, read in found.items()}
 
     async def receipts(self, consultation_id: str) -> list[tuple[Party, int, int]]:
         """Every reader's (delivered, read)."""

@@ -22,6 +22,7 @@ from backend.domain.errors import NotFound
 from backend.domain.ids import new_id
 from backend.domain.materials import MaterialPage
 from backend.domain.photos import NormalisedPhoto
+from backend.storage.consultation_photos import PHOTOS
 from backend.storage.database import Database, IndexDeclaration
 from backend.storage.documents import from_document, to_document, utc
 
@@ -46,6 +47,7 @@ class MaterialStore:
 
     def __init__(self, database: Database) -> None:
         self._pages = database["material_pages"]
+        self._photos = database[PHOTOS]
         self._blobs = database["material_blobs"]
         self._writes = database["material_writes"]
         self._bucket = AsyncIOMotorGridFSBucket(database.raw, "materials", chunk_size_bytes=_CHUNK_BYTES)
@@ -156,9 +158,10 @@ class MaterialStore:
         return bytes(blob["thumbnail"])
 
     async def drop_unused(self, sha256: str, before: datetime) -> bool:
-        """Delete the bytes when no page has them and nobody stored them again since `before`."""
-        if await self._pages.find_one({"sha256": sha256}, {"_id": 1}) is not None:
-            return False
+        """Delete the bytes when no page and no photograph has them and nobody stored them again since `before`."""
+        for records in (self._pages, self._photos):
+            if await records.find_one({"sha256": sha256}, {"_id": 1}) is not None:
+                return False
         unused: dict[str, Any] = {"_id": sha256, "touched_at": {"$lt": utc(before)}}
         blob = await self._blobs.find_one(unused, {"file_id": 1})
         if blob is None:

@@ -67,6 +67,12 @@ class SessionStore:
     async def seen(self, session_id: str, now: datetime) -> None:
         await self._sessions.update_one({"_id": session_id}, {"$set": {"last_seen_at": utc(now)}})
 
+    async def rename(self, subject_id: str, name: str) -> None:
+        """Every session of a citizen carries the name from now on, also one that is being saved meanwhile."""
+        await self._sessions.update_many(
+            {"subject_id": subject_id, "ended_at": None}, {"$set": {"name": name}, "$inc": {"version": 1}}
+        )
+
     async def end(
         self,
         subject_id: str,

@@ -68,9 +68,11 @@ async def test_one_round_of_correction(office: Any) -> None:
 
     status, problem = await citizen.post(f"{path}/corrections", {})
     assert (status, problem["code"]) == (422, "incomplete-case")
-    assert [error["field"] for error in problem["errors"]] == ["materials.id-card"]
+    assert [error["field"] for error in problem["errors"]] == ["materials.id-card", "applicant"]
     await office.put_pages(citizen, case["id"], "id-card", [new_id()])
-    status, case = await citizen.post(f"{path}/corrections", {})
+    status, case = await citizen.post(
+        f"{path}/corrections", {"answers": [{"key": "applicant", "text": "与身份证一致，没有写错"}]}
+    )
     assert (status, case["state"]) == (200, "resubmitted")
     status, problem = await clerk.post(f"{desk}/request-correction", body)
     assert (status, problem["code"]) == (409, "invalid-transition")

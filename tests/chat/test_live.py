@@ -129,7 +129,7 @@ async def test_a_client_that_was_away_gets_exactly_what_it_lacks(
     assert log.ops[7] == {"v": 1, "conv": conv, "epoch": 1, "seq": 8, "kind": "skip"}
     assert [op["seq"] for op in log.ops] == list(range(1, 10))
     await desk.until(lambda: desk.logs[conv].seq == 9)
-    assert desk.logs[conv].ops[7]["body"] == {"text": "申请人是二婚"}
+    assert desk.logs[conv].ops[7]["body"] == {"text": "申请人是二婚", "attachments": []}
 
 
 async def test_somebody_else_finds_nothing(connect: Connect, citizen: Caller, stranger: Caller, office: Office) -> None:

@@ -312,6 +312,7 @@ def test_every_row_is_sound() -> None:
         CaseState.NOT_ACCEPTED,
         CaseState.WITHDRAWN,
         CaseState.CLOSED,
+        CaseState.VOID,
     } == FINAL
     assert all(row.source is source and row.action is action for (source, action), row in TABLE.items())
     reached = {row.target for row in TABLE.values() if row.target}

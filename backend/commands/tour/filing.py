@@ -104,7 +104,9 @@ async def decide_case(
         await notice_of(citizen, case["id"], "correction_requested", step_facts=step.facts)
         if key != "applicant":
             await upload(citizen, case["id"], key, "better page")
-        await citizen.post(f"/api/cases/{case['id']}/corrections", {"action_id": str(uuid.uuid4())})
+        answers = [{"key": key, "text": "已按要求核对，信息无误。"}] if key == "applicant" else []
+        resubmission = {"action_id": str(uuid.uuid4()), "answers": answers}
+        await citizen.post(f"/api/cases/{case['id']}/corrections", resubmission)
     if not instant:
         async with report.step("受理：承诺时限和法定时限从此起算，并说明算法") as step:
             accepted = await clerk.post(f"{path}/accept", {"action_id": str(uuid.uuid4())})
