@@ -94,7 +94,7 @@ async def _page(request: web.Request) -> web.Response:
     origin = public_origin(request)
     parts = [_head(facts)]
     if facts.mode == "production":
-        parts.append(_faces(None))
+        parts.append(_faces(""))
     else:
         first = request.config_dict[FIRST_PAGE]
         at_the_machine = _at_the_machine(request)
@@ -167,13 +167,13 @@ away.</p></header>
 """
 
 
-def _faces(phone_extra: str | None) -> str:
+def _faces(phone_extra: str) -> str:
     return f"""<section class="faces" aria-label="两个入口">
 <div class="face phone"><div class="words"><h2>群众 · 手机端 <span lang="en">Citizens</span></h2>
 <p>查事项、问经办人、交材料、看进度。</p>
-<p class="go"><a class="button" href="/m/">打开手机端</a></p></div>{phone_extra or ""}</div>
+<p class="go"><a class="button" href="/m/">打开手机端</a></p></div>{phone_extra}</div>
 <div class="face desk"><div class="words"><h2>经办人 · 工作台 <span lang="en">Clerks</span></h2>
-<p>答咨询、审材料、办件，一个窗口里完成。</p>
+<p>答咨询、审材料、办件，一个窗口里完成。可以装到桌面上，断网了会自己接上。</p>
 <p class="go"><a class="button" href="/desk/">打开工作台</a></p></div></div>
 </section>
 """
@@ -182,12 +182,10 @@ def _faces(phone_extra: str | None) -> str:
 def _qr_figure(origin: str, *, reachable: bool) -> str:
     address = f"{origin}/m/"
     picture = draw(address).decode().split("?>", 1)[1]
-    if reachable:
-        note = "用真手机扫一扫（连同一个网络）"
-    else:
-        note = "本机地址；要用真手机，请以 <code>BANSHI_HOST=0.0.0.0</code> 启动"
-    return f"""<figure><div class="qr" role="img" aria-label="手机端的二维码">{picture}</div>
-<figcaption>{note}<br><code>{escape(address)}</code></figcaption></figure>"""
+    note = "真手机扫一扫" if reachable else "本机地址"
+    hint = "手机要和这台电脑在同一个网络里。" if reachable else "想用真手机打开，请以 BANSHI_HOST=0.0.0.0 启动。"
+    return f"""<figure><div class="qr" role="img" aria-label="手机端的二维码，{escape(address)}">{picture}</div>
+<figcaption>{note}</figcaption></figure><p class="about-qr">{hint} <code>{escape(address)}</code></p>"""
 
 
 def _steps(facts: ClientFacts, origin: str, *, at_the_machine: bool) -> str:
@@ -204,7 +202,7 @@ def _steps(facts: ClientFacts, origin: str, *, at_the_machine: bool) -> str:
     return f"""<section><h2>两个窗口，试一遍 <span lang="en">Try it: two windows side by side</span></h2>
 <ol class="steps">
 <li><b>左边当群众</b><p>{phone}</p><p lang="en">Log in as a citizen through the fake phone.</p></li>
-<li><b>右边当经办人</b><p>另开一个窗口打开 <a href="/desk/">工作台</a>，用下面的账号登录，把状态设为在线。</p>
+<li><b>右边当经办人</b><p>另开一个窗口打开 <a href="/desk/">工作台</a>，用下面的账号（比如第一个）登录，把状态设为在线。</p>
 <p lang="en">Open the desk as a clerk and go on duty.</p></li>
 <li><b>问一句，办一件</b><p>在手机上搜“办居住证”，问一个问题，再拍照提交；工作台上马上能看到。</p>
 <p lang="en">Ask, photograph, submit: the desk follows live.</p></li>
@@ -248,7 +246,7 @@ def _chosen(rows: list[Account]) -> tuple[list[Account], list[Account]]:
 def _account(row: Account) -> str:
     roles = "、".join(_ROLES.get(role, role) for role in row.get("roles", "").split(",") if role)
     about = " · ".join(escape(part) for part in (roles, row.get("department", "")) if part)
-    return f"""<li><p class="who"><b>{escape(row.get("name", ""))}</b> <span>{about}</span></p>
+    return f"""<li><p class="who"><b>{escape(row.get("name", ""))}</b><span>{about}</span></p>
 <p class="entry"><span>账号</span>{_copied(row.get("username", ""))}</p>
 <p class="entry"><span>密码</span>{_copied(row.get("password", ""))}</p></li>"""
 

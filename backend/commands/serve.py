@@ -146,7 +146,7 @@ class _System:
             f"  接口文档 API  {self._url}/api/docs",
         ]
         if self._standin_url:
-            lines.append(f"  微信替身 WeChat stand-in  {self._standin_url}")
+            lines.append(f"  假手机（微信替身） WeChat stand-in  {self._standin_url}/phone")
         accounts = self._prepared.get("accounts")
         if isinstance(accounts, list) and accounts:
             lines.append("  首次启动生成的账号，只显示这一次 / first accounts, shown this once:")
@@ -193,6 +193,7 @@ class _System:
                 *("--state", str(folder / "people.json")),
                 *("--appid", self._settings.wechat_appid),
                 *("--secret", self._settings.wechat_secret.get_secret_value()),
+                *("--app-url", f"{(self._settings.public_url or self._url).rstrip('/')}/m/"),
             ),
             self._environment,
             log=self._log("wechat-standin"),

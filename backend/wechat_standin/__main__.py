@@ -27,9 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, help="JSON file that keeps created users")
     parser.add_argument("--appid", default=DEFAULT_APPID)
     parser.add_argument("--secret", default=DEFAULT_SECRET)
+    parser.add_argument("--app-url", help="where the fake phone opens the mini-program's H5")
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(_serve(options.port, options.state, options.appid, options.secret))
+        asyncio.run(_serve(options.port, options.state, options.appid, options.secret, options.app_url))
     except StateFileError as error:
         sys.stderr.write(f"wechat stand-in: {error}\n")
         return 1
@@ -39,11 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-async def _serve(port: int, state: Path | None, appid: str, secret: str) -> None:
+async def _serve(port: int, state: Path | None, appid: str, secret: str, app_url: str | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    app = create_standin_app(appid=appid, secret=secret, state_file=state)
+    app = create_standin_app(appid=appid, secret=secret, state_file=state, app_url=app_url)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     await runner.setup()
     try:

@@ -11,8 +11,12 @@ from typing import Any
 
 from aiohttp import web
 
-from backend.wechat_standin.control import Control, refusals
+from backend.wechat_standin import phone
+from backend.wechat_standin.asking import refusals
+from backend.wechat_standin.control import Control
 from backend.wechat_standin.endpoints import endpoints
+from backend.wechat_standin.inbox import Inbox
+from backend.wechat_standin.phone import MAX_PICTURE
 from backend.wechat_standin.state import Standin
 from backend.wechat_standin.store import StateFile
 
@@ -26,11 +30,13 @@ def create_standin_app(
     secret: str = DEFAULT_SECRET,
     state_file: Path | None = None,
     wall: Callable[[], float] = time.time,
+    app_url: str | None = None,
 ) -> web.Application:
     """The stand-in as an application.
 
     `state_file` keeps created users across restarts. `wall` is the clock under the movable one, in
-    seconds. Raises `StateFileError` when the file cannot be read or written.
+    seconds. `app_url` is where the fake phone opens the mini-program (its H5). Raises `StateFileError`
+    when the file cannot be read or written.
     """
     standin = Standin(
         appid=appid,
@@ -40,11 +46,13 @@ def create_standin_app(
     )
     standin.restore()
     stopping = asyncio.Event()
-    app = web.Application(middlewares=[_loopback_only, refusals])
+    app = web.Application(middlewares=[_loopback_only, refusals], client_max_size=MAX_PICTURE)
     served = endpoints(standin, stopping)
     for endpoint in served:
         app.router.add_route("*", f"/{endpoint.path}", endpoint.handle)
-    app.add_routes(Control(standin, frozenset(endpoint.path for endpoint in served)).routes())
+    app.add_routes(Control(standin, frozenset(endpoint.path for endpoint in served), app_url).routes())
+    app.add_routes(Inbox(standin).routes())
+    app.add_routes(phone.routes())
 
     async def release_held_answers(_: web.Application) -> None:
         stopping.set()

@@ -61,7 +61,7 @@ class Endpoint:
             document = await self._work(self._standin, request)
         except BusinessError as error:
             self._standin.stats.answered(self.path, error.errcode)
-            document = wire.error_document(error.errcode, self._standin.now())
+            document = wire.error_document(error.errcode, self._standin.now(), error.detail)
         else:
             self._standin.stats.answered(self.path, 0)
         return wire.answer(document, self._content_type)
@@ -104,6 +104,7 @@ def endpoints(standin: Standin, stopping: asyncio.Event) -> list[Endpoint]:
             ("cgi-bin/token", "GET", wire.ODD_JSON, _token),
             ("cgi-bin/stable_token", "POST", wire.JSON, _stable_token),
             ("wxa/checksession", "GET", wire.ODD_JSON, _checksession),
+            ("cgi-bin/message/subscribe/send", "POST", wire.JSON, _subscribe_send),
         )
     ]
 
@@ -173,7 +174,7 @@ async def _token(standin: Standin, request: web.Request) -> dict[str, Any]:
     return {"access_token": token, "expires_in": expires_in}
 
 
-async def _stable_token(standin: Standin, request: web.Request) -> dict[str, Any]:
+async def _json_of(request: web.Request) -> dict[str, Any]:
     # wechatpy sends JSON without a Content-Type, and so may anybody: only the bytes count
     body = await request.read()
     if not body:
@@ -184,6 +185,11 @@ async def _stable_token(standin: Standin, request: web.Request) -> dict[str, Any
         raise BusinessError(47001) from error
     if not isinstance(asked, dict):
         raise BusinessError(47001)
+    return asked
+
+
+async def _stable_token(standin: Standin, request: web.Request) -> dict[str, Any]:
+    asked = await _json_of(request)
     if asked.get("grant_type") != "client_credential":
         raise BusinessError(40002)
     _check_credentials(standin, asked.get("appid"), asked.get("secret"))
@@ -211,3 +217,13 @@ async def _checksession(standin: Standin, request: web.Request) -> dict[str, Any
     if not standin.session_holds(user.openid, query.get("signature", "")):
         raise BusinessError(87009)
     return {"errcode": 0, "errmsg": "ok"}
+
+
+async def _subscribe_send(standin: Standin, request: web.Request) -> dict[str, Any]:
+    _check_token(standin, request)
+    asked = await _json_of(request)
+    user = standin.user_by_openid(str(asked.get("touser", "")))
+    if user is None:
+        raise BusinessError(40003)
+    number = standin.subscriptions.send(user.openid, asked, standin.now())
+    return {"errcode": 0, "errmsg": "ok", "msgid": number}

@@ -16,6 +16,7 @@ from typing import Any
 from backend.wechat_standin.faults import Faults, Stats
 from backend.wechat_standin.people import FakeUser, first_users, openid_for, unionid_for
 from backend.wechat_standin.store import StateFile, StateFileError
+from backend.wechat_standin.subscriptions import Subscriptions
 from backend.wechat_standin.tokens import TokenBook
 
 CODE_LIFETIME = 300
@@ -49,6 +50,7 @@ class Standin:
         self.stats = Stats()
         self.plain_tokens = TokenBook()
         self.stable_tokens = TokenBook()
+        self.subscriptions = Subscriptions()
         self._wall = wall
         self._offset = 0.0
         self._file = state_file

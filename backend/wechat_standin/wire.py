@@ -30,22 +30,29 @@ MESSAGES = {
     41004: "appsecret missing",
     41008: "missing code",
     42001: "access_token expired",
+    40037: "invalid template_id",
     43001: "require GET method",
     43002: "require POST method",
+    43101: "user refuse to accept the msg",
+    43107: "subscribe message capability is banned",
+    43108: "concurrent sends to the same user",
     44002: "empty post data",
     45009: "reach max api daily quota limit",
     45011: "api minute-quota reach limit, must slower, retry next minute",
+    45168: "message contains sensitive words",
     47001: "data format error",
+    47003: "argument invalid!",
     87009: "invalid signature",
 }
 
 
 class BusinessError(Exception):
-    """An errcode that an endpoint answers with."""
+    """An errcode that an endpoint answers with; `detail` follows the words that belong to the number."""
 
-    def __init__(self, errcode: int) -> None:
+    def __init__(self, errcode: int, detail: str = "") -> None:
         super().__init__(errcode)
         self.errcode = errcode
+        self.detail = detail
 
 
 def answer(document: dict[str, Any], content_type: str) -> web.Response:
@@ -54,7 +61,8 @@ def answer(document: dict[str, Any], content_type: str) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-def error_document(errcode: int, now: float) -> dict[str, Any]:
+def error_document(errcode: int, now: float, detail: str = "") -> dict[str, Any]:
     """errcode and errmsg with a `rid`, whose first part is the time in hexadecimal."""
     rid = f"{int(now):08x}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
-    return {"errcode": errcode, "errmsg": f"{MESSAGES.get(errcode, 'error')}, rid: {rid}"}
+    words = f"{MESSAGES.get(errcode, 'error')} {detail}".rstrip()
+    return {"errcode": errcode, "errmsg": f"{words}, rid: {rid}"}

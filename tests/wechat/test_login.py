@@ -177,7 +177,7 @@ async def test_every_hard_coded_address_is_ours(standin: StandinServer, wechat: 
     """Endpoints of wechatpy that carry base URLs of three kinds arrive at the stand-in (as 404s)."""
     calls = (
         wechat.user.get("openid"),  # the client's own base
-        wechat.wxa.send_subscribe_message("openid", "template", {}),  # the API class's base
+        wechat.wxa.check_text_security("text"),  # the API class's base
         wechat.customservice.get_session("openid"),  # written into the method
     )
     for call in calls:
