@@ -1,0 +1,162 @@
+/** What this device knows of each consultation, and the part of it that is kept through a reload. */
+import { applyToHeader } from './fold'
+import { LocalLog } from './log'
+import type { Consultation, Operation, PartyKind, Receipt } from './protocol'
+import type { ChatStorage } from './storage'
+import type { ThreadItem } from './types'
+
+interface Stored {
+  epoch: number
+  ops: Operation[]
+  header?: Consultation
+  receipts: Receipt[]
+  read: number
+  at: number
+}
+
+export class Conversation {
+  readonly log: LocalLog
+  header: Consultation | undefined
+  receipts: Receipt[] = []
+  joined = false
+  /** Own watermarks: what this device wants to be known, and what the server is known to have. */
+  read = 0
+  told = { delivered: 0, read: 0 }
+  typing: { who: 'citizen' | 'staff'; until: number } | null = null
+  /** The folded thread until something changes. */
+  thread: readonly ThreadItem[] | undefined
+  /** When it was last used here, milliseconds. */
+  at = 0
+
+  constructor(readonly conv: string) {
+    this.log = new LocalLog(conv)
+  }
+
+  /** A header as the server has it now, brought up to date with what the log has beyond. */
+  meet(header: Consultation): void {
+    const old = this.header
+    if (old && old.epoch === header.epoch && old.last_seq > header.last_seq) {
+      this.header = { ...header, ...old, read: header.read ?? old.read, unread: header.unread ?? old.unread }
+      return
+    }
+    let next = { ...header }
+    if (next.epoch === this.log.epoch) {
+      for (const op of this.log.ops.slice(next.last_seq)) next = applyToHeader(next, op)
+    }
+    this.header = next
+    if (typeof header.read === 'number') this.read = Math.max(this.read, header.read)
+  }
+
+  /** Take an operation in. Answers what was applied. */
+  add(op: Operation): Operation[] {
+    if (op.epoch !== this.log.epoch) this.restart(op.epoch)
+    const applied = this.log.add(op)
+    for (const each of applied) {
+      if (this.header) this.header = applyToHeader(this.header, each)
+    }
+    return applied
+  }
+
+  /** Numbers of another epoch mean nothing: begin again. */
+  restart(epoch: number): void {
+    this.log.reset(epoch)
+    this.receipts = []
+    this.read = 0
+    this.told = { delivered: 0, read: 0 }
+  }
+
+  /** Watermarks only grow. */
+  receive(receipt: Receipt): void {
+    const { kind, id } = receipt.reader
+    const old = this.receipts.find((r) => r.reader.kind === kind && r.reader.id === id)
+    if (!old) this.receipts = [...this.receipts, receipt]
+    else {
+      old.delivered = Math.max(old.delivered, receipt.delivered)
+      old.read = Math.max(old.read, receipt.read)
+    }
+  }
+
+  /** Messages of others after what was read. Where the log is not here, what the server says. */
+  unread(me: { kind: PartyKind; id: string }): number {
+    if (!this.header || this.log.seq < this.header.last_seq) return this.header?.unread ?? this.count(me)
+    return this.count(me)
+  }
+
+  private count(me: { kind: PartyKind; id: string }): number {
+    let found = 0
+    for (let i = this.log.ops.length - 1; i >= this.read; i--) {
+      const op = this.log.ops[i]
+      if (op?.kind !== 'message' || op.recalled_by !== undefined || !op.from) continue
+      if (op.from.id === me.id && op.from.kind === me.kind) break // who answers has read
+      found += 1
+    }
+    return found
+  }
+}
+
+/** Keeps the latest logs in the storage; every write may fail, since the server has all of it. */
+export class LogStore {
+  private dirty = new Set<string>()
+
+  constructor(
+    private readonly storage: ChatStorage,
+    private readonly prefix: string,
+    private readonly keep: number,
+  ) {}
+
+  touch(conv: string): void {
+    this.dirty.add(conv)
+  }
+
+  async load(): Promise<Conversation[]> {
+    const found: Conversation[] = []
+    for (const key of await this.storage.keys(this.prefix)) {
+      const conversation = parse(key.slice(this.prefix.length), await this.storage.get(key))
+      if (conversation) found.push(conversation)
+    }
+    found.sort((a, b) => b.at - a.at)
+    for (const old of found.splice(this.keep)) await this.storage.remove(this.prefix + old.conv)
+    return found
+  }
+
+  /** Write what changed; answers the consultations whose logs are stored now, or cannot be. */
+  async save(conversations: ReadonlyMap<string, Conversation>): Promise<string[]> {
+    const convs = [...this.dirty]
+    this.dirty.clear()
+    const latest = [...conversations.values()].sort((a, b) => b.at - a.at)
+    const kept = new Set(latest.slice(0, this.keep).map((conversation) => conversation.conv))
+    for (const conv of convs) {
+      const conversation = conversations.get(conv)
+      try {
+        if (conversation && kept.has(conv)) await this.storage.set(this.prefix + conv, serialise(conversation))
+        else await this.storage.remove(this.prefix + conv)
+      } catch {
+        // a full device: the server has it
+      }
+    }
+    for (const old of latest.slice(this.keep)) await this.storage.remove(this.prefix + old.conv).catch(() => undefined)
+    return convs
+  }
+}
+
+function serialise(conversation: Conversation): string {
+  const { log, header, receipts, read, at } = conversation
+  return JSON.stringify({ epoch: log.epoch, ops: log.ops, header, receipts, read, at } satisfies Stored)
+}
+
+function parse(conv: string, text: string | null | undefined): Conversation | undefined {
+  if (!text) return undefined
+  try {
+    const stored = JSON.parse(text) as Stored
+    const conversation = new Conversation(conv)
+    conversation.log.reset(stored.epoch)
+    for (const op of stored.ops) conversation.log.add(op)
+    conversation.header = stored.header
+    conversation.receipts = stored.receipts
+    conversation.read = stored.read
+    conversation.at = stored.at
+    return conversation
+  } catch {
+    return undefined // written by another version: fetched anew
+  }
+}
