@@ -29,6 +29,7 @@ from handlers import (
     announcements,
     calendar,
     cases,
+    catalogue,
     client_settings,
     consultations,
     desk_cases,
@@ -54,6 +55,7 @@ ROUTES: list[Routes] = [
     announcements.routes,
     quick_replies.routes,
     matters.routes,
+    catalogue.routes,
     cases.routes,
     desk_cases.routes,
     consultations.routes,
@@ -169,6 +171,10 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.CALENDAR] = services.calendar
     app[keys.MATTERS] = services.matters
     app[guide_cache.GUIDE_CACHE] = guide_cache.GuideCache(services.matters)
+    app[keys.CATALOGUE_EDITING] = services.catalogue_editing
+    app[keys.CATALOGUE_READING] = services.catalogue_reading
+    app[keys.CATALOGUE_IMPORTS] = services.catalogue_imports
+    app[keys.GUIDE_FILES] = services.guide_files
     app[keys.CASES] = services.cases
     app[keys.CASE_DESK] = services.case_desk
     app[keys.MATERIALS] = services.materials

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -26,14 +27,19 @@ from backend.services.announcements import AnnouncementService
 from backend.services.audit import Audit
 from backend.services.calendar import CalendarService
 from backend.services.case_desk import CaseDesk
+from backend.services.case_reckoning import CaseReckoning
 from backend.services.case_steps import CaseSteps
 from backend.services.cases import CaseService
 from backend.services.catalogue import Catalogue
+from backend.services.catalogue_editing import CatalogueEditing
+from backend.services.catalogue_imports import CatalogueImports
+from backend.services.catalogue_reading import CatalogueReading
 from backend.services.consultation_context import ConsultationContext
 from backend.services.consultation_log import ConsultationLog
 from backend.services.consultation_photos import ConsultationPhotoService
 from backend.services.consultations import ConsultationService
 from backend.services.directory import DirectoryService
+from backend.services.guide_files import GuideFiles
 from backend.services.materials import MaterialService
 from backend.services.matter_import import MatterImporter
 from backend.services.matters import MatterService
@@ -49,12 +55,14 @@ from backend.storage.accounts import CitizenStore, LoginAttemptStore, StaffStore
 from backend.storage.announcements import AnnouncementStore
 from backend.storage.calendar import CalendarStore
 from backend.storage.cases import CaseStore
+from backend.storage.catalogue_imports import CatalogueImportStore
 from backend.storage.consultation_photos import ConsultationPhotoStore
 from backend.storage.consultations import ConsultationStore
 from backend.storage.database import Database
 from backend.storage.events import EventStore
 from backend.storage.idempotency import IdempotencyStore
 from backend.storage.materials import MaterialStore
+from backend.storage.matter_edits import MatterEditStore
 from backend.storage.matters import MatterStore
 from backend.storage.notices import NoticeStore
 from backend.storage.organisation import OrganisationStore
@@ -65,6 +73,9 @@ from backend.storage.sessions import SessionCache, SessionStore
 from backend.storage.socket_tickets import SocketTicketStore
 from backend.storage.timers import TimerStore
 from config.settings import Settings
+
+#: The mappings for imports that come with the product.
+MAPPINGS = Path(__file__).resolve().parents[1] / "config" / "mappings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,7 @@ class Services:
     calendar: CalendarService
     cases: CaseService
     case_desk: CaseDesk
+    case_reckoning: CaseReckoning
     materials: MaterialService
     notices: NoticeService
     notice_store: NoticeStore
@@ -96,6 +108,10 @@ class Services:
     catalogue: Catalogue
     matters: MatterService
     matter_importer: MatterImporter
+    catalogue_editing: CatalogueEditing
+    catalogue_reading: CatalogueReading
+    catalogue_imports: CatalogueImports
+    guide_files: GuideFiles
     consultation_store: ConsultationStore
     consultation_log: ConsultationLog
     consultations: ConsultationService
@@ -158,6 +174,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             matters=matter_store,
             office=organisation,
             clock=clock,
+            calendars=calendar,
         )
         case_service = CaseService(steps=case_steps, office=organisation, pages=MaterialStore(database))
         consultation_store = ConsultationStore(database)
@@ -175,10 +192,13 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             store=consultation_store,
             log=consultation_log,
             presence=presence,
-            directory=DirectoryService(organisation=organisation_store, staff=staff_store, find_matter=matters.matter),
+            directory=DirectoryService(
+                organisation=organisation_store, staff=staff_store, find_matter=matters.matter, calendars=calendar
+            ),
             clock=clock,
             references=consultation_photos,
         )
+        matter_edits, catalogue_import_store = MatterEditStore(database), CatalogueImportStore(database)
         yield Services(
             settings=settings,
             clock=clock,
@@ -218,6 +238,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             calendar=calendar,
             cases=case_service,
             case_desk=CaseDesk(steps=case_steps),
+            case_reckoning=CaseReckoning(steps=case_steps),
             materials=MaterialService(pages=MaterialStore(database), cases=case_service, clock=clock),
             notices=NoticeService(notices=notice_store, clock=clock),
             notice_store=notice_store,
@@ -225,6 +246,25 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             timers=timers,
             catalogue=catalogue,
             matters=matters,
+            catalogue_editing=CatalogueEditing(
+                matters=matter_store,
+                edits=matter_edits,
+                organisation=organisation_store,
+                catalogue=catalogue,
+                audit=audit,
+                clock=clock,
+            ),
+            catalogue_reading=CatalogueReading(
+                matters=matter_store,
+                edits=matter_edits,
+                organisation=organisation_store,
+                staff=staff_store,
+                events=events,
+            ),
+            catalogue_imports=CatalogueImports(
+                imports=catalogue_import_store, audit=audit, clock=clock, mappings=MAPPINGS
+            ),
+            guide_files=GuideFiles(matters=matter_store, audit=audit),
             matter_importer=MatterImporter(matters=matters, organisation=organisation_store),
             consultation_store=consultation_store,
             consultation_log=consultation_log,

@@ -14,9 +14,13 @@ from backend.services.announcements import AnnouncementService
 from backend.services.calendar import CalendarService
 from backend.services.case_desk import CaseDesk
 from backend.services.cases import CaseService
+from backend.services.catalogue_editing import CatalogueEditing
+from backend.services.catalogue_imports import CatalogueImports
+from backend.services.catalogue_reading import CatalogueReading
 from backend.services.consultation_context import ConsultationContext
 from backend.services.consultation_photos import ConsultationPhotoService
 from backend.services.consultations import ConsultationService
+from backend.services.guide_files import GuideFiles
 from backend.services.materials import MaterialService
 from backend.services.matters import MatterService
 from backend.services.notices import NoticeService
@@ -56,6 +60,10 @@ QUICK_REPLIES = web.AppKey("quick_replies", QuickReplyService)
 CALENDAR = web.AppKey("calendar", CalendarService)
 ORGANISATION = web.AppKey("organisation", OrganisationService)
 MATTERS = web.AppKey("matters", MatterService)
+CATALOGUE_EDITING = web.AppKey("catalogue_editing", CatalogueEditing)
+CATALOGUE_READING = web.AppKey("catalogue_reading", CatalogueReading)
+CATALOGUE_IMPORTS = web.AppKey("catalogue_imports", CatalogueImports)
+GUIDE_FILES = web.AppKey("guide_files", GuideFiles)
 CASES = web.AppKey("cases", CaseService)
 CASE_DESK = web.AppKey("case_desk", CaseDesk)
 MATERIALS = web.AppKey("materials", MaterialService)

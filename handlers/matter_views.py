@@ -150,13 +150,18 @@ class GuideView(View):
 
 
 class MatterView(View):
-    """一个事项的一个版本。办件和咨询固定在开始时的版本上。"""
+    """一个事项的一个版本。办件和咨询固定在开始时的版本上。
+
+    不在用时，`state_reason` 说明原因，`state_since` 是从什么时候起。
+    """
 
     id: Id
     code: str
     base_code: str | None
     version: int
     state: MatterState
+    state_reason: str | None
+    state_since: Moment | None
     department_id: Id
     department_name: str
     area_code: str
@@ -172,6 +177,8 @@ class MatterView(View):
             base_code=matter.base_code,
             version=matter.version,
             state=matter.state,
+            state_reason=matter.state_reason,
+            state_since=matter.state_since,
             department_id=matter.department_id,
             department_name=matter.department_name,
             area_code=matter.area_code,

@@ -15,6 +15,7 @@ from backend.domain.matters import Audience, TaskType
 from backend.rest.context import public_origin
 from backend.rest.operations import Routes
 from backend.rest.views import Id, Line, Page, PageQuery, Query, id_cursor, page_of
+from backend.services.guide_files import MEDIA_TYPES
 from backend.services.search import SearchFilters
 from backend.storage.matters import BrowseFilters
 from handlers.guide_cache import FRESH, GUIDE_CACHE, answer, encode, matches, path_of
@@ -162,7 +163,7 @@ async def list_themes(request: web.Request) -> ThemeList:
 @routes.get(
     "/guide-files/{name}",
     public=True,
-    produces=("text/html", "application/pdf", "image/png", "image/jpeg", "application/octet-stream"),
+    produces=(*MEDIA_TYPES.values(), "application/octet-stream"),
     statuses=(304,),
     headers=("If-None-Match",),
 )

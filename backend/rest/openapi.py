@@ -24,6 +24,7 @@ _TAGS = {
     "quick-replies": "快捷回复：自己的、部门的、全区的",
     "calendar": "节假日、调休与本地工作日安排",
     "matters": "事项目录与办事指南（公开）",
+    "catalogue": "编辑事项与办事指南、导入",
     "cases": "办件：填写、提交、补正、进度",
     "desk": "工作台：受理、补正、决定、办结",
     "consultations": "咨询的历史与备用通道（实时部分见 docs/protocol.md）",

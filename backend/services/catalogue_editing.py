@@ -272,13 +272,15 @@ class CatalogueEditing:
         Cancelling takes back what waits for its day. Raises `EditConflict`, `InvalidTransition`.
         """
         found = await self._read(actor, matter_id, version)
+        if not reason.strip():
+            raise InvalidInput("请写明原因，群众会看到。", field="reason")
         if found.matter is None:
             raise InvalidTransition("这个事项还没有发布。")
         check_move(found.matter, target, now=self._clock.now())
         edit = found.edit or first_edit(found)
         edit = self._taken_back(edit) if target is MatterState.CANCELLED else self._next(edit)
         kind = "resumed" if target is MatterState.ACTIVE else target.value
-        await self._move(actor, found, edit, target, kind, reason)
+        await self._move(actor, found, edit, target, kind, reason.strip())
         return await self.get(actor, matter_id)
 
     async def _move(

@@ -63,11 +63,10 @@ class CatalogueImports:
         size: int,
         mapping: str | None,
         mapping_text: str | None,
-        import_id: str | None = None,
     ) -> CatalogueImport:
         """Take a file in; a worker will check it. `mapping` names a shipped one, else `mapping_text` is one.
 
-        With `import_id`, a repetition answers with the import of the first time. Raises `InvalidInput`.
+        Raises `InvalidInput`.
         """
         require(actor, Permission.EDIT_CATALOGUE)
         kind = _KINDS.get(Path(file_name).suffix.lower())
@@ -77,11 +76,9 @@ class CatalogueImports:
             raise InvalidInput("只能导入 .jsonl 或 .csv 文件。", field="file")
         if size == 0:
             raise InvalidInput("文件是空的。", field="file")
-        if import_id is not None and (known := await self._imports.get(import_id)) is not None:
-            return known
         now = utc(self._clock.now())
         item = CatalogueImport(
-            id=import_id or new_id(),
+            id=new_id(),
             state=ImportState.QUEUED,
             file_name=file_name,
             kind=kind,

@@ -6,16 +6,21 @@ still the owner, so a worker that was thought dead cannot write behind its succe
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import IO
+from typing import IO, Any
 
+from gridfs.errors import NoFile
 from motor.motor_asyncio import AsyncIOMotorGridFSBucket
+from pymongo import ASCENDING, ReplaceOne, ReturnDocument
 
-from backend.domain.catalogue_imports import CatalogueImport
-from backend.storage.database import Database, IndexDeclaration
-from backend.storage.documents import from_document
+from backend.domain.catalogue_imports import ENDED, OPEN, CatalogueImport
+from backend.domain.errors import EditConflict
+from backend.storage.database import Database, Document, IndexDeclaration, Session
+from backend.storage.documents import from_document, to_document, to_value, utc
 
 INDEXES: list[IndexDeclaration] = [
     ("catalogue_imports", [("state", 1), ("lease_until", 1)], {"name": "owed"}),
@@ -79,7 +84,8 @@ class CatalogueImportStore:
 
     async def add(self, item: CatalogueImport, session: Session) -> None:
         """A new import whose file is kept already."""
-        owed = {"lease_until": item.created_at, "owner": None, "tries": 0, "file_kept": True, "departments": []}
+        owed: Document = {"lease_until": item.created_at, "owner": None, "tries": 0}
+        owed |= {"file_kept": True, "departments": []}
         await self._imports.insert_one({**to_document(item), **owed}, session=session)
         await self._writes.delete_one({"_id": item.id}, session=session)
 

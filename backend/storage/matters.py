@@ -14,11 +14,12 @@ from datetime import date
 from typing import Any
 
 from pymongo import InsertOne, ReplaceOne, ReturnDocument
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from backend.domain.matters import Audience, Matter, MatterState, TaskType
 from backend.storage.database import Database, Document, IndexDeclaration, Session, retry_transient
 from backend.storage.documents import from_document, to_document, utc
+from backend.storage.kept import AlreadyThere
 
 INDEXES: list[IndexDeclaration] = [
     ("matters", [("code", 1)], {"unique": True, "name": "code"}),
@@ -224,6 +225,14 @@ class MatterStore:
             return True
         result = await self._files.update_one({"_id": file.name}, {"$setOnInsert": document}, upsert=True)
         return result.upserted_id is not None
+
+    async def add_file(self, file: GuideFile, session: Session) -> None:
+        """Keep a new guide file. Raises `AlreadyThere` when one has this name, which ends the transaction."""
+        document = {"_id": file.name, **{k: v for k, v in to_document(file).items() if k != "name"}}
+        try:
+            await self._files.insert_one(document, session=session)
+        except DuplicateKeyError as error:
+            raise AlreadyThere from error
 
     async def get_file(self, name: str) -> GuideFile | None:
         """A form or a filled sample by its name."""

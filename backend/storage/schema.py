@@ -20,12 +20,14 @@ from backend.storage import (
     announcements,
     calendar,
     cases,
+    catalogue_imports,
     consultation_migrations,
     consultation_photos,
     consultations,
     events,
     idempotency,
     materials,
+    matter_edits,
     matters,
     notices,
     organisation,
@@ -50,6 +52,8 @@ INDEXES: list[IndexDeclaration] = [
     *cases.INDEXES,
     *notices.INDEXES,
     *matters.INDEXES,
+    *matter_edits.INDEXES,
+    *catalogue_imports.INDEXES,
     *consultations.INDEXES,
     *presence.INDEXES,
     *socket_tickets.INDEXES,
@@ -67,8 +71,14 @@ async def _baseline(_: Database) -> None:
     """The first version: nothing was there before."""
 
 
+async def _reckon_all(database: Database) -> None:
+    """Cases from before deadlines said which calendar they come from are reckoned once more."""
+    running = {"$in": ["submitted", "resubmitted", "correction_requested", "accepted", "approved"]}
+    await database["cases"].update_many({"state": running, "reckoned": {"$exists": False}}, {"$set": {"reckoned": 0}})
+
+
 #: Number → migration. Numbers are consecutive from 1.
-MIGRATIONS: dict[int, Migration] = {1: _baseline, 2: consultation_migrations.refold}
+MIGRATIONS: dict[int, Migration] = {1: _baseline, 2: consultation_migrations.refold, 3: _reckon_all}
 
 _LEASE = timedelta(seconds=60)
 
