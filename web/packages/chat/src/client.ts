@@ -6,6 +6,12 @@ import { ChatProblem, LOCAL_PROBLEMS } from './problem'
 import * as p from './protocol'
 import { buildThread } from './thread'
 import type * as t from './types'
+import { OWN_BYTES } from './uploader'
+
+interface Prepared {
+  attachments: p.Attachment[]
+  more: { photos: t.PendingPhoto[]; kept: Promise<void>[] }
+}
 
 export class ChatClient extends ChatCore {
   // --- seeing ----------------------------------------------------------------------------------
@@ -20,20 +26,21 @@ export class ChatClient extends ChatCore {
   view(conv: string): t.ConversationView {
     conv = this.resolve(conv)
     const known = this.conversations.get(conv)
+    const header = known?.shown(this.side)
     const entries = this.outbox.of(conv)
     const opening = entries.find((entry) => entry.kind === 'open')
     const typed = opening ? new Date(opening.order[0]).toISOString() : ''
     return {
       conv,
-      header: known?.header,
-      subject: known?.header?.subject ?? String(opening?.payload.subject ?? ''),
-      matter: known?.header?.matter ?? null,
+      header,
+      subject: header?.subject ?? String(opening?.payload.subject ?? ''),
+      matter: header?.matter ?? null,
       joined: known?.joined ?? false,
-      unread: known?.unread(this.me) ?? 0,
+      unread: header?.unread ?? 0,
       pending: entries.length,
       failed: entries.filter((entry) => entry.problem).length,
       typing: known?.typing?.who ?? null,
-      at: known?.header?.last_message?.ts ?? known?.header?.updated_at ?? typed,
+      at: header?.last_message?.ts ?? header?.updated_at ?? typed,
       problem: opening?.problem,
     }
   }
@@ -47,6 +54,7 @@ export class ChatClient extends ChatCore {
       ops: known?.log.ops ?? [],
       entries: this.outbox.of(conv),
       receipts: known?.receipts ?? [],
+      othersRead: known?.header?.read?.[this.side === 'citizen' ? 'staff' : 'citizen'] ?? 0,
       me: this.me,
       acknowledged: (cid) => this.outbox.isAcknowledged(cid),
       retry: (cid) => this.outbox.retry(cid),
@@ -77,16 +85,8 @@ export class ChatClient extends ChatCore {
 
   /** Send photographs, at most nine, as one message. They are uploaded first; what is sent next waits. */
   sendPhoto(conv: string, photo: t.PhotoInput | t.PhotoInput[], content: p.Content = {}): t.Sending {
-    const kept: Promise<void>[] = []
-    const photos = (Array.isArray(photo) ? photo : [photo]).map(({ ref, data, ...rest }): t.PendingPhoto => {
-      const uploadId = newCid(this.options.random)
-      if (data === undefined && ref === undefined) throw new Error('a photograph needs `ref` or `data`')
-      const key = data === undefined ? (ref ?? '') : `blob-of:${uploadId}`
-      if (data !== undefined) kept.push(this.uploader.keep(key, data))
-      return { ...rest, uploadId, ref: key, progress: 0 }
-    })
-    const attachments = photos.map(({ uploadId }) => ({ upload_id: uploadId }))
-    return this.enqueue('message', conv, 'msg:send', {}, { body: { ...content, attachments }, photos, kept })
+    const { attachments, more } = this.prepare(Array.isArray(photo) ? photo : [photo])
+    return this.enqueue('message', conv, 'msg:send', {}, { body: { ...content, attachments }, ...more })
   }
 
   /** Replace the text of an own message, within 5 minutes. */
@@ -99,9 +99,11 @@ export class ChatClient extends ChatCore {
     return this.enqueue('recall', conv, 'msg:recall', { target_seq: targetSeq })
   }
 
-  /** A note between staff. */
-  note(conv: string, text: string): t.Sending {
-    return this.enqueue('note', conv, 'note:add', { text })
+  /** A note between staff, with photographs if there are any. */
+  note(conv: string, text: string, photos: t.PhotoInput[] = []): t.Sending {
+    const prepared = photos.length > 0 ? this.prepare(photos) : undefined
+    const attachments = prepared && { attachments: prepared.attachments }
+    return this.enqueue('note', conv, 'note:add', {}, { body: { text, ...attachments }, ...prepared?.more })
   }
 
   // --- handling: each resolves when committed and rejects with `ChatProblem` -------------------
@@ -182,6 +184,19 @@ export class ChatClient extends ChatCore {
     return this.enqueue('action', conv, event, payload).done
   }
 
+  /** Photographs get their ids here, before the first attempt to upload them. */
+  private prepare(inputs: t.PhotoInput[]): Prepared {
+    const kept: Promise<void>[] = []
+    const photos = inputs.map(({ ref, data, ...rest }): t.PendingPhoto => {
+      if (data === undefined && ref === undefined) throw new Error('a photograph needs `ref` or `data`')
+      const uploadId = newCid(this.options.random)
+      const key = data === undefined ? (ref ?? '') : `${OWN_BYTES}${uploadId}`
+      if (data !== undefined) kept.push(this.uploader.keep(key, data))
+      return { ...rest, uploadId, ref: key, progress: 0 }
+    })
+    return { attachments: photos.map(({ uploadId }) => ({ upload_id: uploadId })), more: { photos, kept } }
+  }
+
   private enqueue(
     kind: EntryKind,
     conv: string,
@@ -191,7 +206,15 @@ export class ChatClient extends ChatCore {
   ): t.Sending {
     const { kept, ...rest } = more
     const cid = more.cid ?? newCid(this.options.random)
-    const entry: Entry = { kind, event, payload, order: this.outbox.nextOrder(), ...rest, cid, conv: this.resolve(conv) }
+    const entry: Entry = {
+      kind,
+      event,
+      payload,
+      order: this.outbox.nextOrder(),
+      ...rest,
+      cid,
+      conv: this.resolve(conv),
+    }
     const sending = this.outbox.add(entry)
     if (!kept?.length) return sending
     const stored = Promise.all([sending.stored, ...kept]).then(() => undefined)

@@ -1,7 +1,7 @@
 /** What this device knows of each consultation, and the part of it that is kept through a reload. */
-import { applyToHeader } from './fold'
+import { applyToHeader, countsOf } from './fold'
 import { LocalLog } from './log'
-import type { Consultation, Operation, PartyKind, Receipt } from './protocol'
+import type { Consultation, Operation, Receipt } from './protocol'
 import type { ChatStorage } from './storage'
 import type { ThreadItem } from './types'
 
@@ -25,6 +25,7 @@ export class Conversation {
   typing: { who: 'citizen' | 'staff'; until: number } | null = null
   /** The folded thread until something changes. */
   thread: readonly ThreadItem[] | undefined
+  private current: Consultation | undefined
   /** When it was last used here, milliseconds. */
   at = 0
 
@@ -36,7 +37,7 @@ export class Conversation {
   meet(header: Consultation): void {
     const old = this.header
     if (old && old.epoch === header.epoch && old.last_seq > header.last_seq) {
-      this.header = { ...header, ...old, read: header.read ?? old.read, unread: header.unread ?? old.unread }
+      this.header = { ...header, ...old, read: header.read ?? old.read }
       return
     }
     let next = { ...header }
@@ -44,7 +45,6 @@ export class Conversation {
       for (const op of this.log.ops.slice(next.last_seq)) next = applyToHeader(next, op)
     }
     this.header = next
-    if (typeof header.read === 'number') this.read = Math.max(this.read, header.read)
   }
 
   /** Take an operation in. Answers what was applied. */
@@ -76,21 +76,24 @@ export class Conversation {
     }
   }
 
-  /** Messages of others after what was read. Where the log is not here, what the server says. */
-  unread(me: { kind: PartyKind; id: string }): number {
-    if (!this.header || this.log.seq < this.header.last_seq) return this.header?.unread ?? this.count(me)
-    return this.count(me)
+  /** The header with all that follows from the log, where the log is here as far as the header. */
+  shown(side: 'citizen' | 'staff'): Consultation | undefined {
+    const { header, log } = this
+    if (!header || this.current) return this.current
+    const read = { citizen: header.read?.citizen ?? 0, staff: header.read?.staff ?? 0 }
+    for (const { reader, read: seq } of this.receipts) {
+      if (reader.kind !== 'system') read[reader.kind] = Math.max(read[reader.kind], seq)
+    }
+    read[side] = Math.max(read[side], this.read)
+    const complete = log.epoch === header.epoch && log.seq >= header.last_seq
+    this.current = { ...header, read, ...(complete ? countsOf(log.ops, side, read[side]) : {}) }
+    return this.current
   }
 
-  private count(me: { kind: PartyKind; id: string }): number {
-    let found = 0
-    for (let i = this.log.ops.length - 1; i >= this.read; i--) {
-      const op = this.log.ops[i]
-      if (op?.kind !== 'message' || op.recalled_by !== undefined || !op.from) continue
-      if (op.from.id === me.id && op.from.kind === me.kind) break // who answers has read
-      found += 1
-    }
-    return found
+  /** Something changed: what was put together is put together anew. */
+  touch(): void {
+    this.thread = undefined
+    this.current = undefined
   }
 }
 

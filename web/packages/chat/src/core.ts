@@ -5,6 +5,7 @@ import { Conversation, LogStore } from './conversations'
 import { Outbox, OutboxStore, type Entry } from './outbox'
 import { ChatProblem, LOCAL_PROBLEMS } from './problem'
 import * as p from './protocol'
+import { tellReceipts } from './receipts'
 import type * as t from './types'
 import { Uploader } from './uploader'
 
@@ -17,6 +18,7 @@ export abstract class ChatCore {
   protected readonly options: t.ChatOptions
   protected readonly clock: Clock
   protected readonly me: p.Party
+  protected readonly side: 'citizen' | 'staff'
   protected readonly conversations = new Map<string, Conversation>()
   protected readonly aliases = new Map<string, string>()
   protected readonly connection: Connection
@@ -40,7 +42,7 @@ export abstract class ChatCore {
     const { me, namespace, storage } = options
     this.options = options
     this.clock = options.clock ?? systemClock
-    const kind = namespace === '/citizen' ? 'citizen' : 'staff'
+    const kind = (this.side = namespace === '/citizen' ? 'citizen' : 'staff')
     this.me = { kind, id: me.id, name: me.name }
     const prefix = `${options.prefix ?? 'banshi-chat'}:${kind}:${me.id}`
     const random = options.random ?? Math.random
@@ -296,27 +298,11 @@ export abstract class ChatCore {
     this.changed(known.conv)
   }
 
-  /** Tell the server how far this person is, where it does not know yet; repeated after the next hello. */
-  private async tellReceipts(): Promise<void> {
-    for (const known of this.conversations.values()) {
-      if (!this.connection.status.online) return
-      const { conv, joined, log, read, told } = known
-      const delivered = log.ops.some((op) => op.seq > told.delivered && this.isOthers(op)) ? log.seq : told.delivered
-      if (!joined || (delivered <= told.delivered && read <= told.read)) continue
-      const answer = await this.connection.ask('rcpt', { conv, delivered: Math.max(delivered, read), read })
-      if (answer === LOST) return
-      if (answer.ok) known.told = { delivered: Number(answer.delivered), read: Number(answer.read) }
-      else if (answer.retry) return this.soon('receipts', answer.after_ms ?? 1_000, () => void this.tellReceipts())
-      else known.told = { delivered, read }
-    }
-  }
-
   protected receiptsSoon(): void {
-    this.soon('receipts', RECEIPTS_AFTER, () => void this.tellReceipts())
-  }
-
-  private isOthers(op: p.Operation): boolean {
-    return op.kind === 'message' && !(op.from?.kind === this.me.kind && op.from.id === this.me.id)
+    this.soon('receipts', RECEIPTS_AFTER, async () => {
+      const again = await tellReceipts(this.conversations.values(), this.connection, this.me)
+      if (again !== undefined) this.soon('receipts', again, () => this.receiptsSoon())
+    })
   }
 
   private types({ conv, who }: { conv: string; who: 'citizen' | 'staff' }): void {
@@ -393,7 +379,7 @@ export abstract class ChatCore {
   }
 
   /** Do something a little later, once, however often it is asked for meanwhile. */
-  protected soon(name: string, after: number, work: () => void): void {
+  protected soon(name: string, after: number, work: () => unknown): void {
     if (this.stopped) return
     const running = this.timers.get(name)
     // a typing sign is shown longer by the next one; everything else is done when it was first asked for
@@ -401,7 +387,7 @@ export abstract class ChatCore {
     if (running !== undefined) this.clock.clearTimeout(running)
     const timer = this.clock.setTimeout(() => {
       this.timers.delete(name)
-      work()
+      void work()
     }, after)
     this.timers.set(name, timer)
   }
@@ -411,8 +397,7 @@ export abstract class ChatCore {
     if (conv === undefined) this.statusChanged = true
     else {
       this.changedConvs.add(conv)
-      const known = this.conversations.get(conv)
-      if (known) known.thread = undefined
+      this.conversations.get(conv)?.touch()
     }
     if (this.notifying) return
     this.notifying = true

@@ -23,6 +23,7 @@ export function applyToHeader(header: Consultation, op: Operation): Consultation
   if (!TALK.has(op.kind)) next.version = op.seq
   if (op.kind === 'skip' || op.vis === 'staff' || op.ts === undefined) return next
   next.updated_at = op.ts
+  if (op.from?.kind === 'citizen' && op.from.id === header.citizen.id) next.citizen = op.from
   return fold(next, op, op.ts)
 }
 
@@ -85,4 +86,28 @@ function preview(header: Consultation, target: number | undefined, text: string)
   const last = header.last_message
   if (!last || last.seq !== target || last.text === RECALLED) return header
   return { ...header, last_message: { ...last, text } }
+}
+
+/** As many messages of a side are counted. */
+const COUNTED = 100
+
+/** What follows from a whole log: `waiting_since`, and what is unread for a side after the number `read`. */
+export function countsOf(
+  ops: readonly Operation[],
+  side: 'citizen' | 'staff',
+  read: number,
+): { unread: number; waiting_since: string | null } {
+  let waiting: { seq: number; at: string }[] = []
+  const said: number[] = []
+  for (const op of ops) {
+    if (op.kind === 'closed') waiting = []
+    if (op.kind !== 'message' || !op.from || op.ts === undefined) continue
+    if (op.from.kind === 'staff') waiting = []
+    else waiting.push({ seq: op.seq, at: op.ts })
+    if (op.from.kind !== side && op.recalled_by === undefined) said.push(op.seq)
+  }
+  const recalled = new Set(ops.filter((op) => op.kind === 'recall').map((op) => op.body?.target_seq))
+  const first = waiting.find(({ seq }) => !recalled.has(seq))
+  const unread = said.slice(-COUNTED).filter((seq) => seq > read).length
+  return { unread, waiting_since: first?.at ?? null }
 }

@@ -54,7 +54,8 @@ function sha1(message: readonly number[]): number[] {
   for (let start = 0; start < padded.length; start += 64) {
     for (let i = 0; i < 16; i++) {
       const p = start + i * 4
-      w[i] = ((padded[p] ?? 0) << 24) | ((padded[p + 1] ?? 0) << 16) | ((padded[p + 2] ?? 0) << 8) | (padded[p + 3] ?? 0)
+      w[i] =
+        ((padded[p] ?? 0) << 24) | ((padded[p + 1] ?? 0) << 16) | ((padded[p + 2] ?? 0) << 8) | (padded[p + 3] ?? 0)
     }
     for (let i = 16; i < 80; i++) w[i] = left(at(i - 3) ^ at(i - 8) ^ at(i - 14) ^ at(i - 16), 1)
     let [a, b, c, d, e] = h as [number, number, number, number, number]

@@ -26,7 +26,7 @@ export interface Entry {
   /** Milliseconds of the device's clock when it was typed, then a counter: the order of sending. */
   order: [number, number]
   event: string
-  /** The event's members beside `conv`, `cid` and, for messages, `body`. */
+  /** The event's members beside `conv`, `cid` and what `body` becomes. */
   payload: Record<string, unknown>
   body?: Content
   photos?: PendingPhoto[]
@@ -269,7 +269,8 @@ export class Outbox {
   private packet(entry: Entry): Record<string, unknown> {
     const found: Record<string, unknown> = { cid: entry.cid, ...entry.payload }
     if (entry.kind !== 'open') found.conv = entry.conv
-    if (entry.body) found.body = entry.body
+    if (entry.kind === 'note') Object.assign(found, entry.body)
+    else if (entry.body) found.body = entry.body
     return found
   }
 

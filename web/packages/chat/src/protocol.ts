@@ -90,9 +90,11 @@ export interface Consultation {
   close_reason: CloseReason | null
   score: number | null
   last_message?: Preview | null
-  /** The reader's own watermark, where the server tells it. */
-  read?: number | null
-  unread?: number | null
+  /** Up to which number either side has read. */
+  read?: { citizen: number; staff: number }
+  /** Messages of the other side after one's own side's watermark, counted to 100. */
+  unread?: number
+  /** When the oldest message of the citizen that waits for an answer was sent. */
   waiting_since?: string | null
 }
 
@@ -169,7 +171,9 @@ export interface Committed {
   consultation?: Consultation
 }
 
-export type Ack = { ok: true; [member: string]: unknown } | { ok: false; problem: Problem; retry: boolean; after_ms?: number }
+export type Ack =
+  | { ok: true; [member: string]: unknown }
+  | { ok: false; problem: Problem; retry: boolean; after_ms?: number }
 
 export interface HelloEntry {
   conv: string
@@ -198,7 +202,7 @@ export interface OpsAnswer {
 }
 
 export const PROTOCOL_VERSION = 1
-/** Seconds of these are in milliseconds. */
+/** Milliseconds. */
 export const ANSWER_TIMEOUT = 8_000
 export const BEAT_EVERY = 20_000
 export const TYPING_EVERY = 3_000

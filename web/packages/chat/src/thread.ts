@@ -2,7 +2,7 @@
 import { previewOf } from './fold'
 import { firstMessageCid } from './ids'
 import type { Entry } from './outbox'
-import type { Content, Operation, Party, Receipt } from './protocol'
+import type { Operation, Party, Receipt } from './protocol'
 import type { Bubble, Quote, SendState, SystemLine, ThreadItem } from './types'
 
 const LINES = new Set(['opened', 'offered', 'assigned', 'waiting', 'transferred', 'closed', 'reopened', 'rated'])
@@ -12,6 +12,8 @@ export interface ThreadSource {
   /** In the order in which they were typed. */
   entries: readonly Entry[]
   receipts: readonly Receipt[]
+  /** Up to which number the other side has read, as the header says. */
+  othersRead: number
   me: Party
   acknowledged(cid: string): boolean
   retry(cid: string): void
@@ -84,7 +86,7 @@ function committed(op: Operation, from: Party, at: string, source: ThreadSource)
 /** How far the other side is: a citizen's message with anybody of the staff, theirs with the citizen. */
 function seen(op: Operation, source: ThreadSource): SendState {
   const others = source.receipts.filter((receipt) => receipt.reader.kind !== source.me.kind)
-  if (others.some((receipt) => receipt.read >= op.seq)) return 'read'
+  if (source.othersRead >= op.seq || others.some((receipt) => receipt.read >= op.seq)) return 'read'
   return others.some((receipt) => receipt.delivered >= op.seq) ? 'delivered' : 'sent'
 }
 
@@ -97,8 +99,7 @@ function pending(entry: Entry, bubbles: Map<number, Bubble>, source: ThreadSourc
     }
     return undefined
   }
-  const content = entry.kind === 'note' ? { text: String(entry.payload.text) } : contentOf(entry)
-  if (!content || entry.kind === 'action') return undefined
+  if (!entry.body) return undefined
   const cid = entry.kind === 'open' ? firstMessageCid(entry.cid) : entry.cid
   const state = entry.problem ? 'failed' : source.acknowledged(entry.cid) ? 'sent' : 'sending'
   const bubble: Bubble = {
@@ -108,7 +109,7 @@ function pending(entry: Entry, bubbles: Map<number, Bubble>, source: ThreadSourc
     mine: true,
     from: source.me,
     at: new Date(entry.order[0]).toISOString(),
-    content,
+    content: entry.body,
     note: entry.kind === 'note',
     recalled: false,
     state,
@@ -118,11 +119,6 @@ function pending(entry: Entry, bubbles: Map<number, Bubble>, source: ThreadSourc
   if (entry.problem) bubble.problem = entry.problem
   if (entry.photos?.length) bubble.photos = entry.photos.map((photo) => ({ ...photo }))
   return bubble
-}
-
-/** What the bubble of an entry says; nothing for an opening without a first message. */
-function contentOf(entry: Entry): Content | undefined {
-  return entry.body
 }
 
 function quote(seq: number, target: Bubble | undefined): Quote {

@@ -90,7 +90,9 @@ export function socketIoTransport(options: SocketIoOptions = {}): Transport {
       socket.on('connect_error', (error: Error & { data?: unknown }) => {
         // the server's own refusal has its problem as `data`; anything else is the network
         const refusal = typeof error.data === 'object' && error.data !== null
-        finish(() => (refusal ? handlers.refused({ code: error.message, data: error.data }) : handlers.closed(error.message)))
+        finish(() =>
+          refusal ? handlers.refused({ code: error.message, data: error.data }) : handlers.closed(error.message),
+        )
       })
       socket.on('disconnect', (reason) => finish(() => handlers.closed(reason)))
       socket.onAny((name: string, ...args: unknown[]) => {

@@ -2,7 +2,18 @@
 import type { Clock } from './clock'
 import type { Random } from './ids'
 import type { Problem } from './problem'
-import type { Attachment, CloseReason, Committed, Consultation, Content, MatterRef, Namespace, Operation, Party, Receipt } from './protocol'
+import type {
+  Attachment,
+  CloseReason,
+  Committed,
+  Consultation,
+  Content,
+  MatterRef,
+  Namespace,
+  Operation,
+  Party,
+  Receipt,
+} from './protocol'
 import type { BlobStore, ChatStorage } from './storage'
 import type { Transport } from './transport'
 

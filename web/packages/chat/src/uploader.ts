@@ -3,6 +3,9 @@ import { ChatProblem, LOCAL_PROBLEMS } from './problem'
 import type { BlobStore } from './storage'
 import type { PendingPhoto, Upload } from './types'
 
+/** Begin of the references of bytes that are kept here. */
+export const OWN_BYTES = 'photo:'
+
 export class Uploader {
   private bytes = new Map<string, unknown>()
   private controllers = new Set<AbortController>()
@@ -46,7 +49,7 @@ export class Uploader {
 
   async forget(ref: string): Promise<void> {
     this.bytes.delete(ref)
-    await this.blobs?.remove(ref).catch(() => undefined)
+    if (ref.startsWith(OWN_BYTES)) await this.blobs?.remove(ref).catch(() => undefined)
   }
 
   stop(): void {
@@ -55,7 +58,7 @@ export class Uploader {
 
   /** The bytes, undefined where `ref` is a path that the app's upload reads. */
   private async find(ref: string): Promise<unknown> {
-    if (!ref.startsWith('blob-of:')) return undefined
+    if (!ref.startsWith(OWN_BYTES)) return undefined
     const data = this.bytes.get(ref) ?? (await this.blobs?.get(ref).catch(() => undefined))
     if (data === undefined || data === null) throw new ChatProblem(LOCAL_PROBLEMS.photoGone)
     return data
