@@ -40,6 +40,7 @@ from backend.services.consultation_photos import ConsultationPhotoService
 from backend.services.consultations import ConsultationService
 from backend.services.directory import DirectoryService
 from backend.services.guide_files import GuideFiles
+from backend.services.import_work import ImportWork
 from backend.services.materials import MaterialService
 from backend.services.matter_import import MatterImporter
 from backend.services.matters import MatterService
@@ -112,6 +113,7 @@ class Services:
     catalogue_reading: CatalogueReading
     catalogue_imports: CatalogueImports
     guide_files: GuideFiles
+    import_work: ImportWork
     consultation_store: ConsultationStore
     consultation_log: ConsultationLog
     consultations: ConsultationService
@@ -265,6 +267,15 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
                 imports=catalogue_import_store, audit=audit, clock=clock, mappings=MAPPINGS
             ),
             guide_files=GuideFiles(matters=matter_store, audit=audit),
+            import_work=ImportWork(
+                database=database,
+                imports=catalogue_import_store,
+                matters=matter_store,
+                organisation=organisation_store,
+                events=events,
+                catalogue=catalogue,
+                clock=clock,
+            ),
             matter_importer=MatterImporter(matters=matters, organisation=organisation_store),
             consultation_store=consultation_store,
             consultation_log=consultation_log,

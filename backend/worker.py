@@ -10,6 +10,8 @@ from contextlib import suppress
 import structlog
 
 from backend.composition import Services, open_services
+from backend.jobs.case_reckoning import CaseReckoningJob
+from backend.jobs.catalogue import CatalogueDays, CatalogueImportJob
 from backend.jobs.consultation_photo_cleanup import ConsultationPhotoCleanup
 from backend.jobs.consultation_relay import ConsultationRelay
 from backend.jobs.material_cleanup import MaterialCleanup
@@ -57,10 +59,15 @@ def jobs_of(services: Services) -> dict[str, Job]:
     timers = TimerSweep(timers=services.timers, target=services.case_desk, clock=services.clock)
     cleanup = MaterialCleanup(services.materials)
     answers = ConsultationRelay(store=services.consultation_store, notices=services.notice_store, clock=services.clock)
+    imports = CatalogueImportJob(services.import_work)
     return {
         "outbox": outbox.run,
         "timers": timers.run,
+        "case_reckoning": CaseReckoningJob(services.case_reckoning).run,
         "material_cleanup": cleanup.run,
         "consultation_photo_cleanup": ConsultationPhotoCleanup(services.consultation_photos).run,
         "consultation_relay": answers.run,
+        "catalogue_days": CatalogueDays(services.catalogue_editing).run,
+        "catalogue_imports": imports.run,
+        "catalogue_import_files": imports.tidy,
     }

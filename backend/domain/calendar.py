@@ -62,6 +62,11 @@ class Calendar:
         that knows fewer years reckons nothing back."""
         return self.last_published_year * _REVISIONS + self.revision
 
+    @staticmethod
+    def read_stamp(stamp: int) -> tuple[int, int]:
+        """The last published year and the revision in a stamp; (0, 0) before there were any."""
+        return divmod(stamp, _REVISIONS)
+
 
 #: The State Council's calendar without local exceptions.
 NATIONAL = Calendar()

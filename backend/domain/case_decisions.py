@@ -12,6 +12,7 @@ from typing import Any
 
 from backend.domain.access import Actor
 from backend.domain.calendar import Calendar
+from backend.domain.case_clocks import decision_limits
 from backend.domain.case_steps import Step, before, ending, row_for, take
 from backend.domain.cases import (
     PARTS,
@@ -25,7 +26,7 @@ from backend.domain.cases import (
 )
 from backend.domain.deadlines import due
 from backend.domain.errors import InvalidInput, InvalidTransition
-from backend.domain.matters import Guide, LimitUnit, TimeLimit
+from backend.domain.matters import Guide
 from backend.domain.procedure import CaseAction, CaseEventKind, Transition, rules_of
 
 
@@ -227,8 +228,7 @@ def _accept(
     now: datetime,
     calendar: Calendar,
 ) -> Step:
-    statutory_limit = guide.statutory_limit or rules_of(case.rule_pack).default_decision
-    promised_limit = guide.promised_limit or (TimeLimit(0, LimitUnit.INSTANT) if case.instant else None)
+    statutory_limit, promised_limit = decision_limits(case, guide)
     statutory = due(statutory_limit, start, calendar) if statutory_limit else None
     promised = due(promised_limit, start, calendar) if promised_limit else None
     binding = promised or statutory

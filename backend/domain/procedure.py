@@ -53,6 +53,7 @@ class CaseAction(StrEnum):
     DEEM_ACCEPTED = "deem_accepted"
     EXPIRE_CORRECTION = "expire_correction"
     WARN = "warn"
+    RECKON = "reckon"
 
 
 class CaseEventKind(StrEnum):
@@ -72,6 +73,7 @@ class CaseEventKind(StrEnum):
     CLOSED = "closed"
     DEADLINE_APPROACHING = "deadline_approaching"
     DEADLINE_OVERDUE = "deadline_overdue"
+    DEADLINES_MOVED = "deadlines_moved"
 
 
 class RulePack(StrEnum):
@@ -250,6 +252,8 @@ def _rows() -> Iterator[Transition]:
     yield Transition(_A.CLOSE, _S.REFUSED, _S.CLOSED, _P.HANDLE_CASE, _STAFF, _E.CLOSED)
     for source in (*_RECEIVED, _S.CORRECTION_REQUESTED, _S.ACCEPTED):
         yield Transition(_A.WARN, source, None, _P.HANDLE_CASE, _SYSTEM, _E.DEADLINE_APPROACHING)
+    for source in (*_RECEIVED, _S.CORRECTION_REQUESTED, _S.ACCEPTED, _S.APPROVED):
+        yield Transition(_A.RECKON, source, None, _P.HANDLE_CASE, _SYSTEM, _E.DEADLINES_MOVED)
 
 
 #: (state, action) → row, for every rule pack; what differs between packs are guards and `Rules`.

@@ -17,6 +17,7 @@ from backend.domain.cases import Case, Timer, TimerKind, timers_of
 from backend.domain.errors import Forbidden, NotFound
 from backend.domain.matters import Guide
 from backend.domain.procedure import CaseAction, CaseState, rules_of
+from backend.services.case_reckoning import CaseReckoning
 from backend.services.case_steps import NO_TAP, CaseSteps, Tap
 from backend.storage.cases import DeskFilter
 
@@ -24,6 +25,7 @@ from backend.storage.cases import DeskFilter
 class CaseDesk:
     def __init__(self, *, steps: CaseSteps) -> None:
         self._steps = steps
+        self._reckoning = CaseReckoning(steps=steps)
 
     # --- the work list ---
 
@@ -150,7 +152,11 @@ class CaseDesk:
     # --- the clock ---
 
     async def fire(self, case_id: str, timer: Timer) -> None:
-        """A timer's moment has passed: do what it stands for. Firing again does nothing."""
+        """A timer's moment has passed: do what it stands for. Firing again does nothing.
+
+        What the calendar has meanwhile is looked at first: the timer may have moved.
+        """
+        await self._reckoning.catch_up(case_id)
 
         def decide(case: Case, guide: Guide, now: datetime) -> Step:
             if timer.key not in {known.key for known in timers_of(case, self._steps.calendar)}:

@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from backend.domain.access import Actor, Permission, Target, allows, require
-from backend.domain.calendar import NATIONAL, Calendar
+from backend.domain.calendar import Calendar
 from backend.domain.case_steps import Step, permission_for
 from backend.domain.cases import Case, timers_of
 from backend.domain.errors import EditConflict, IdempotencyConflict, NotFound
@@ -48,6 +48,17 @@ class Office(Protocol):
     async def stand_ins(self, post_id: str | None, department_id: str | None) -> frozenset[str]: ...
 
 
+class Calendars(Protocol):
+    """The district's calendar, which may change at any time."""
+
+    @property
+    def known(self) -> Calendar: ...
+
+    async def current(self) -> Calendar: ...
+
+    async def refresh(self) -> Calendar: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tap:
     """How a caller names one action: the version it was looking at, and its own id for the action.
@@ -78,7 +89,7 @@ class CaseSteps:
         matters: Matters,
         office: Office,
         clock: Clock,
-        calendar: Calendar = NATIONAL,
+        calendars: Calendars,
     ) -> None:
         self.database = database
         self.store = cases
@@ -86,7 +97,12 @@ class CaseSteps:
         self.matters = matters
         self.office = office
         self.clock = clock
-        self.calendar = calendar
+        self.calendars = calendars
+
+    @property
+    def calendar(self) -> Calendar:
+        """What the step that is under way reckons with."""
+        return self.calendars.known
 
     async def step(
         self,
@@ -110,6 +126,7 @@ class CaseSteps:
             if tap.expected_version is not None and tap.expected_version != case.version:
                 raise EditConflict(version=case.version)
             guide = await self.guide(case)
+            await self.calendars.current()
             now = utc(self.clock.now())
             try:
                 save = partial(self._save, case, guide, now, decide, within, tap.request_id)
@@ -132,6 +149,8 @@ class CaseSteps:
         request_id: str | None,
     ) -> Case:
         """One transaction: the step, its event, its timers."""
+        # taken before the decision: should the calendar change meanwhile, the case counts as reckoned with the old
+        stamp = self.calendar.stamp
         step = decide(case, guide, now) if within is None else None
         if step is not None and _nothing_changed(case, step):
             return case
@@ -141,7 +160,7 @@ class CaseSteps:
             assert step is not None
             after, event = step
             event = replace(event, request_id=request_id)
-            await self.store.save(after, event, timers_of(after, self.calendar), session)
+            await self.store.save(after, event, timers_of(after, self.calendar), session, calendar_stamp=stamp)
         return after
 
     @staticmethod

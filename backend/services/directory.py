@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from backend.domain.calendar import Calendar
 from backend.domain.errors import NotFound
 from backend.domain.matters import Matter
 from backend.domain.organisation import Department, Post, candidates, triage_of
@@ -11,16 +13,26 @@ from backend.domain.routing import Situation
 from backend.storage.accounts import StaffStore
 from backend.storage.organisation import OrganisationStore
 
+
+class Calendars(Protocol):
+    """The district's calendar, which may change at any time."""
+
+    async def current(self) -> Calendar: ...
+
+
 FindMatter = Callable[[str], Awaitable[Matter]]
 
 
 class DirectoryService:
     """Looks up what the router decides on. `find_matter` raises `NotFound`."""
 
-    def __init__(self, *, organisation: OrganisationStore, staff: StaffStore, find_matter: FindMatter) -> None:
+    def __init__(
+        self, *, organisation: OrganisationStore, staff: StaffStore, find_matter: FindMatter, calendars: Calendars
+    ) -> None:
         self._organisation = organisation
         self._staff = staff
         self._find_matter = find_matter
+        self._calendars = calendars
 
     async def matter(self, matter_id: str) -> Matter:
         """The matter as it is in force. Raises `NotFound`."""
@@ -57,5 +69,6 @@ class DirectoryService:
             department=department,
             triage=triage,
             triage_department=halls[0] if halls else None,
+            calendar=await self._calendars.current(),
             names={staff_id: person.name for staff_id, person in people.items()},
         )

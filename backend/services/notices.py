@@ -25,6 +25,7 @@ _TITLES = {
     "refused": "申请未通过",
     "closed": "申请已办结",
     "deadline_approaching": "期限提醒",
+    "deadlines_moved": "办理期限有调整",
 }
 
 

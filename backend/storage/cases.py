@@ -14,6 +14,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from backend.domain.access import Target
+from backend.domain.case_clocks import running
 from backend.domain.cases import Case, Timer
 from backend.domain.codes import case_number
 from backend.domain.errors import EditConflict
@@ -34,6 +35,11 @@ INDEXES: list[IndexDeclaration] = [
         "cases",
         [("number", 1)],
         {"unique": True, "name": "number", "partialFilterExpression": {"number": {"$type": "string"}}},
+    ),
+    (
+        "cases",
+        [("reckoned", 1), ("_id", 1)],
+        {"name": "reckoned", "partialFilterExpression": {"reckoned": {"$exists": True}}},
     ),
     ("case_serials", [("day", 1)], {"name": "day"}),
 ]
@@ -112,12 +118,17 @@ class CaseStore:
             raise EditConflict from error
         await self._append(event, session)
 
-    async def save(self, case: Case, event: Event, timers: Sequence[Timer], session: Session) -> None:
-        """Save the next version of a case, its event and its timers.
+    async def save(
+        self, case: Case, event: Event, timers: Sequence[Timer], session: Session, *, calendar_stamp: int = 0
+    ) -> None:
+        """Save the next version of a case, its event and its timers. `calendar_stamp` is that of the calendar
+        its deadlines were reckoned with.
 
         Raises `EditConflict` when the stored version is not the one the step started from.
         """
         document = self._document(case)
+        if running(case):
+            document["reckoned"] = calendar_stamp
         result = await self._cases.replace_one(
             {"_id": case.id, "version": event.sequence - 1}, document, session=session
         )
@@ -133,6 +144,25 @@ class CaseStore:
             raise EditConflict
         await self._append(event, session)
         await self._timers.replace(case.id, (), session)
+
+    async def reckoned_before(self, stamp: int, *, limit: int, spared: Collection[str] = ()) -> list[tuple[str, int]]:
+        """Cases with running clocks that come from an older calendar: (id, stamp of that calendar)."""
+        query: Document = {"reckoned": {"$lt": stamp}}
+        if spared:
+            query["_id"] = {"$nin": list(spared)}
+        found = self._cases.find(query, {"reckoned": 1}).sort([("reckoned", 1), ("_id", 1)]).limit(limit)
+        return [(document["_id"], int(document["reckoned"])) async for document in found]
+
+    async def reckoned_with(self, case_id: str) -> int | None:
+        """The stamp of the calendar that a case's running clocks come from; None where none runs."""
+        found = await self._cases.find_one({"_id": case_id}, {"reckoned": 1})
+        return int(found["reckoned"]) if found and "reckoned" in found else None
+
+    async def mark_reckoned(self, case: Case, stamp: int) -> None:
+        """This version of the case is what the calendar with this stamp gives, too. Does nothing to a later one."""
+        await self._cases.update_one(
+            {"_id": case.id, "version": case.version, "reckoned": {"$lt": stamp}}, {"$set": {"reckoned": stamp}}
+        )
 
     async def prepare_serial(self, matter_code: str, day: date) -> None:
         """Make the counter of a day, by a write of its own before the first of the transaction that counts:
