@@ -36,6 +36,12 @@ _ROLES = {
     "editor": "事项管理",
     "admin": "系统管理员",
 }
+#: A small mark for the browser's tab, so that it does not ask for /favicon.ico.
+ICON = (
+    '<link rel="icon" href="data:image/svg+xml,'
+    "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' "
+    "fill='%230b6b5d'/%3E%3Cpath d='M4 8.5l3 3 5-6' fill='none' stroke='white' stroke-width='2'/%3E%3C/svg%3E\">"
+)
 #: How many accounts stand open; the others are folded away.
 _CLERKS_SHOWN = 4
 
@@ -156,7 +162,7 @@ def _head(facts: ClientFacts) -> str:
     return f"""<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8"><title>{escape(where)}办事</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light">
-<link rel="stylesheet" href="{style_address()}"></head>
+{ICON}<link rel="stylesheet" href="{style_address()}"></head>
 <body><main class="first">
 <header>{trying}
 <p class="where">{escape(where)}政务服务</p>
@@ -190,19 +196,19 @@ def _qr_figure(origin: str, *, reachable: bool) -> str:
 
 def _steps(facts: ClientFacts, origin: str, *, at_the_machine: bool) -> str:
     if facts.standin_url is None:
-        phone = "在左边的窗口打开 <a href='/m/'>手机端</a>，用微信登录。"
+        phone = "在左边的窗口打开<a href='/m/'>手机端</a>，用微信登录。"
     elif at_the_machine:
         fake = f"{facts.standin_url}/phone?return={quote(f'{origin}/m/', safe='')}"
         phone = (
-            f"打开 <a href='/m/'>手机端</a>，登录时会出现<a href='{escape(fake)}'>假手机</a>（代替微信），"
+            f"打开<a href='/m/'>手机端</a>，登录时会出现<a href='{escape(fake)}'>假手机</a>（代替微信），"
             "挑一位群众就行。"
         )
     else:
-        phone = "打开 <a href='/m/'>手机端</a>。代替微信的假手机只在运行服务的那台电脑上能用。"
+        phone = "打开<a href='/m/'>手机端</a>。代替微信的假手机只在运行服务的那台电脑上能用。"
     return f"""<section><h2>两个窗口，试一遍 <span lang="en">Try it: two windows side by side</span></h2>
 <ol class="steps">
 <li><b>左边当群众</b><p>{phone}</p><p lang="en">Log in as a citizen through the fake phone.</p></li>
-<li><b>右边当经办人</b><p>另开一个窗口打开 <a href="/desk/">工作台</a>，用下面的账号（比如第一个）登录，把状态设为在线。</p>
+<li><b>右边当经办人</b><p>另开一个窗口打开<a href="/desk/">工作台</a>，用下面第一个账号登录，设为在线。</p>
 <p lang="en">Open the desk as a clerk and go on duty.</p></li>
 <li><b>问一句，办一件</b><p>在手机上搜“办居住证”，问一个问题，再拍照提交；工作台上马上能看到。</p>
 <p lang="en">Ask, photograph, submit: the desk follows live.</p></li>

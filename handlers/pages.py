@@ -18,11 +18,11 @@ from handlers.static_tree import HASHED, StaticTree, file_response
 _NOT_BUILT = """<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8"><title>{title} · 尚未构建</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="{style}"></head>
+{icon}<link rel="stylesheet" href="{style}"></head>
 <body><main class="notice">
 <h1>{title}还没有构建</h1>
-<p>服务正常，只是网页文件还没有生成。请在项目目录运行 <code>make web</code>，或者用 <code>make run</code> 重新启动
-（它会自动构建），然后刷新本页。</p>
+<p>服务正常，只是网页文件还没有生成。请在项目目录运行 <code>make web</code>，
+或者用 <code>make run</code> 重新启动（它会自动构建），然后刷新本页。</p>
 <p lang="en">The server is fine; the files of this page have not been built. Run <code>make web</code> in the checkout,
 or start with <code>make run</code>, which builds them, and reload.</p>
 <p><a href="/">返回首页 <span lang="en">Home</span></a></p>
@@ -52,7 +52,7 @@ def _mount_client(app: web.Application, base: str, tree: StaticTree, *, title: s
             raise web.HTTPNotFound
         page = await tree.find("index.html")
         if page is None:
-            text = _NOT_BUILT.format(title=title, style=first_page.style_address())
+            text = _NOT_BUILT.format(title=title, icon=first_page.ICON, style=first_page.style_address())
             return web.Response(
                 text=text,
                 status=503,
