@@ -30,6 +30,7 @@ from backend.domain.cases import (
 from backend.domain.deadlines import Deadline, due, say_day
 from backend.domain.errors import InvalidInput, InvalidTransition
 from backend.domain.events import Event, record
+from backend.domain.matter_edits import has_ended
 from backend.domain.matters import Guide, Matter, MatterState, ProjectType
 from backend.domain.procedure import (
     TABLE,
@@ -58,6 +59,8 @@ def draft(case_id: str, matter: Matter, *, by: Actor, now: datetime, channel: Ch
 
     Raises `NotFilable` for a matter that is not in use or cannot be filed here.
     """
+    if matter.state is MatterState.CANCELLED or has_ended(matter.guide, now=now):
+        raise NotFilable("这个事项已经停止办理。")
     if matter.state is not MatterState.ACTIVE:
         raise NotFilable("这个事项目前暂停办理。")
     guide = matter.guide

@@ -78,7 +78,7 @@ class MatterImporter:
         first_rows: dict[str, int] = {}
         for batch in _batches(read_rows(path, kind=mapping.kind), BATCH):
             read = [read_matter(row, mapping) for row in batch]
-            drafts = _accepted(read, first_rows, report)
+            drafts = accepted(read, first_rows, report)
             if drafts:
                 await self._take(actor, drafts, report)
             report.rows += len(batch)
@@ -114,7 +114,7 @@ def _batches(rows: Iterable[_T], size: int) -> Iterator[list[_T]]:
         yield batch
 
 
-def _accepted(read: Iterable[ReadRow], first_rows: dict[str, int], report: ImportReport) -> list[MatterDraft]:
+def accepted(read: Iterable[ReadRow], first_rows: dict[str, int], report: ImportReport) -> list[MatterDraft]:
     """The drafts of rows that are good and whose code did not come before; notes go into the report."""
     drafts = []
     for row in read:
