@@ -18,7 +18,7 @@ from handlers.static_tree import HASHED, StaticTree, file_response
 _NOT_BUILT = """<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8"><title>{title} · 尚未构建</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-{icon}<link rel="stylesheet" href="{style}"></head>
+<link rel="stylesheet" href="{style}"></head>
 <body><main class="notice">
 <h1>{title}还没有构建</h1>
 <p>服务正常，只是网页文件还没有生成。请在项目目录运行 <code>make web</code>，
@@ -52,7 +52,7 @@ def _mount_client(app: web.Application, base: str, tree: StaticTree, *, title: s
             raise web.HTTPNotFound
         page = await tree.find("index.html")
         if page is None:
-            text = _NOT_BUILT.format(title=title, icon=first_page.ICON, style=first_page.style_address())
+            text = _NOT_BUILT.format(title=title, style=first_page.style_address())
             return web.Response(
                 text=text,
                 status=503,

@@ -87,6 +87,12 @@ async def test_passwords_are_for_who_sits_at_the_machine(http: aiohttp.ClientSes
     assert "first-accounts.txt" in page
 
 
+async def test_browsers_find_the_mark_they_ask_for(http: aiohttp.ClientSession) -> None:
+    async with http.get("/favicon.ico") as response:
+        assert response.status == 200
+        assert response.content_type == "image/svg+xml"
+
+
 async def test_without_accounts_it_still_opens(http: aiohttp.ClientSession, accounts: Path) -> None:
     accounts.unlink()
     async with http.get("/") as response:
