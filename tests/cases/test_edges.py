@@ -12,6 +12,7 @@ from backend.domain.ids import new_id
 from backend.services.case_steps import CaseSteps
 from backend.services.cases import CaseService
 from backend.storage.cases import CaseStore
+from backend.storage.materials import MaterialStore
 from backend.storage.matters import MatterStore
 from backend.storage.personal_data import PersonalDataCodec
 from tests.cases.conftest import Office, local
@@ -46,8 +47,9 @@ async def test_a_case_handed_in_while_the_year_turns_has_the_number_of_its_day(
             matters=MatterStore(services.database),
             office=services.organisation,
             clock=HurriedClock(start),
+            calendars=services.calendar,
         )
-        cases = CaseService(steps=steps, office=services.organisation)
+        cases = CaseService(steps=steps, office=services.organisation, pages=MaterialStore(services.database))
         after = await cases.submit(Actor("citizen", citizen.actor_id, frozenset({Role.CITIZEN})), case["id"])
         assert after.submitted_at is not None
         assert f"{legal_day(after.submitted_at):%Y%m%d}" in (after.number or "")
