@@ -32,6 +32,7 @@ from backend.domain.organisation import (
     Post,
     Responsibility,
 )
+from config.sample_words import SampleWords, read_words
 
 DEFAULT_FOLDER = Path(__file__).parent / "district"
 
@@ -94,6 +95,7 @@ class SampleDistrict:
     responsibilities: list[Responsibility]
     matters: list[MatterSeed]
     guide_files: dict[str, bytes]
+    words: SampleWords
 
 
 def load_sample_district(folder: Path | None = None) -> SampleDistrict:
@@ -151,7 +153,15 @@ class _District:
             responsibilities=self.responsibilities,
             matters=list(self.matters.values()),
             guide_files=self.files,
+            words=self._words(),
         )
+
+    def _words(self) -> SampleWords:
+        where = self.folder / "words.yaml"
+        try:
+            return read_words(_load(where), self.departments) if where.exists() else SampleWords()
+        except ValueError as error:
+            raise SampleDistrictError(f"{where.name}: {error}") from error
 
     def _person(self, raw: Mapping[str, Any], codes: Mapping[str, str], where: str) -> None:
         username = _text(raw, "username", where)

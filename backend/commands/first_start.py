@@ -13,6 +13,7 @@ from backend.domain.access import SYSTEM, Role
 from backend.domain.catalogue import MatterDraft
 from backend.services.staff import NewStaff, generate_password
 from backend.storage import schema
+from backend.storage.documents import utc
 from config.first_accounts import ACCOUNTS_FILE, read_accounts
 from config.sample_district import SampleDistrict, load_sample_district
 
@@ -50,13 +51,16 @@ async def prepare(services: Services) -> dict[str, Any]:
 
 
 async def seed_district(services: Services, district: SampleDistrict) -> None:
-    """Departments, posts, responsibilities and guides. Doing it again changes nothing."""
+    """Departments, posts, responsibilities, announcements, quick replies and guides. Doing it again changes nothing."""
     await services.organisation.seed(
         SYSTEM,
         departments=district.departments,
         posts=district.posts,
         responsibilities=district.responsibilities,
     )
+    now = utc(services.clock.now())
+    await services.announcements.seed(SYSTEM, [item.published(now) for item in district.words.announcements])
+    await services.quick_replies.seed(SYSTEM, district.words.quick_replies)
     await services.matters.put_guide_files(SYSTEM, district.guide_files)
     departments = {department.id: department for department in district.departments}
     published = await services.matters.publish(
