@@ -1,4 +1,8 @@
 export { area, words } from './area'
 export type { Area, Language, Like } from './area'
+export { citizen } from './citizen'
+export { citizenGuide } from './citizen-guide'
+export { citizenCase } from './citizen-case'
+export { citizenChat } from './citizen-chat'
 export { common } from './common'
 export { desk } from './desk'

@@ -1,0 +1,10 @@
+import { ref } from 'vue'
+
+/** Whether the phone says that it has a network. */
+export const online = ref(true)
+
+/** Follow the phone's network; once, at the start. */
+export function watchNetwork(): void {
+  uni.getNetworkType({ success: ({ networkType }) => (online.value = networkType !== 'none') })
+  uni.onNetworkStatusChange(({ isConnected }) => (online.value = isConnected))
+}
