@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import unquote
 
 from backend.domain.errors import IdempotencyConflict
 
@@ -44,7 +45,8 @@ def check_same(photo: ConsultationPhoto, owner_id: str, content_sha256: str) -> 
 
 
 def photo_name(filename: str, media_type: str) -> str:
-    """A name to show, from what the client called the file; the ending is that of the stored file."""
-    stem = _UNSHOWN.sub("", re.split(r"[/\\]", filename)[-1]).rsplit(".", 1)[0].strip(" .")
+    """A name to show, from what the client called the file (some clients percent-encode it); the ending is that of
+    the stored file."""
+    stem = _UNSHOWN.sub("", re.split(r"[/\\]", unquote(filename))[-1]).rsplit(".", 1)[0].strip(" .")
     ending = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}.get(media_type, "")
     return f"{stem[:_MAX_NAME] or '照片'}{ending}"

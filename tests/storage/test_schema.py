@@ -24,15 +24,15 @@ async def database(servers: tuple[str, str]) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def second_migration(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A later version of the product, whose migration 2 renames a field that version 1 wrote."""
+def next_migration(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A later version of the product, whose migration renames a field that the present version wrote."""
     ran: list[str] = []
 
     async def rename(database: Database) -> None:
-        ran.append("2")
+        ran.append("next")
         await database["cases"].update_many({}, {"$rename": {"old_name": "new_name"}})
 
-    monkeypatch.setitem(schema.MIGRATIONS, 2, rename)
+    monkeypatch.setitem(schema.MIGRATIONS, max(schema.MIGRATIONS) + 1, rename)
     return ran
 
 
@@ -49,18 +49,19 @@ async def test_a_new_version_migrates_what_the_old_one_wrote_once(
 ) -> None:
     await schema.upgrade(database)
     await database["cases"].insert_one({"_id": "x", "id": "x", "old_name": "值"})
-    ran = request.getfixturevalue("second_migration")
-    assert await schema.upgrade(database) == 2
-    assert await schema.upgrade(database) == 2
-    assert ran == ["2"]
+    ran = request.getfixturevalue("next_migration")
+    newest = max(schema.MIGRATIONS)
+    assert await schema.upgrade(database) == newest
+    assert await schema.upgrade(database) == newest
+    assert ran == ["next"]
     document = await database["cases"].find_one({"_id": "x"})
     assert document is not None
     assert document["new_name"] == "值"
 
 
-async def test_many_nodes_starting_at_once_migrate_once(database: Database, second_migration: list[str]) -> None:
-    assert await asyncio.gather(*(schema.upgrade(database) for _ in range(6))) == [2] * 6
-    assert second_migration == ["2"]
+async def test_many_nodes_starting_at_once_migrate_once(database: Database, next_migration: list[str]) -> None:
+    assert await asyncio.gather(*(schema.upgrade(database) for _ in range(6))) == [max(schema.MIGRATIONS)] * 6
+    assert next_migration == ["next"]
 
 
 async def test_data_of_a_newer_version_is_refused(database: Database) -> None:
