@@ -21,8 +21,8 @@ _NOT_BUILT = """<!doctype html>
 <link rel="stylesheet" href="{style}"></head>
 <body><main class="notice">
 <h1>{title}还没有构建</h1>
-<p>服务正常，只是网页文件还没有生成。请在项目目录运行 <code>make web</code>，
-或者用 <code>make run</code> 重新启动（它会自动构建），然后刷新本页。</p>
+<p>服务正常，只是网页文件还没有生成。请在项目目录运行
+<code>make web</code>，或者用 <code>make run</code> 重新启动（它会自动构建），然后刷新本页。</p>
 <p lang="en">The server is fine; the files of this page have not been built. Run <code>make web</code> in the checkout,
 or start with <code>make run</code>, which builds them, and reload.</p>
 <p><a href="/">返回首页 <span lang="en">Home</span></a></p>
