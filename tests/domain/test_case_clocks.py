@@ -23,14 +23,14 @@ def test_a_stamp_grows_with_years_and_with_changes() -> None:
 
 
 def test_publication_makes_a_provisional_deadline_final(make_matter: MatterMaker) -> None:
-    matter, start = make_matter(), local(2025, 12, 30, 10)
+    matter, start = make_matter(), local(2026, 2, 10, 10)
     before = due(ACCEPTANCE, start, OLD)
     case = replace(submitted(matter, start), deadlines=Deadlines(acceptance=before))
     after, event = reckon(case, guide=matter.guide, by=SYSTEM, now=start, calendar=NATIONAL, known_before=OLD.stamp)
     final = after.deadlines.acceptance
     assert final is not None
     assert (before.provisional, final.provisional) == (True, False)
-    assert (before.day, final.day) == (date(2026, 1, 7), date(2026, 1, 8))  # 2 January was free, 4 January worked
+    assert (before.day, final.day) == (date(2026, 2, 17), date(2026, 2, 24))  # 春节 with its 调休
     assert "2026年放假安排已经公布" in event.text
 
 
