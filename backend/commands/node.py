@@ -70,8 +70,15 @@ def _from_wheel() -> Node | None:
     version = _version(str(node)) if node.exists() and npm.exists() else None
     if version is None:
         return None
-    path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return Node((str(node), str(npm)), {"PATH": path}, version, "wheel")
+    # The wheel's own `npm` is a copy that does not find its library, and scripts call `npm` by name.
+    names = Path(sys.prefix) / "node"
+    names.mkdir(exist_ok=True)
+    for name, script in (("npm", npm), ("npx", npm.with_name("npx-cli.js"))):
+        command = names / name
+        command.write_text(f'#!/bin/sh\nexec "{node}" "{script}" "$@"\n')
+        command.chmod(0o755)
+    path = os.pathsep.join([str(names), str(node.parent), os.environ.get("PATH", "")])
+    return Node((str(names / "npm"),), {"PATH": path}, version, "wheel")
 
 
 def _install_wheel() -> None:
