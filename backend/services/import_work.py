@@ -37,7 +37,7 @@ from backend.storage.catalogue_imports import (
     ImportNote,
     NoteKind,
 )
-from backend.storage.database import Database, Session, retry_transient
+from backend.storage.database import Database, Session, is_transient, retry_transient
 from backend.storage.documents import utc
 from backend.storage.events import EventStore
 from backend.storage.failures import is_storage_failure
@@ -50,6 +50,8 @@ log = structlog.get_logger()
 BATCH = 200
 #: An import that was taken up so often without coming on is given up.
 _MAX_TRIES = 5
+#: Attempts at a batch, some eighty seconds: a killed process's transaction holds what it touched for a minute.
+_PATIENCE = 14
 _LEFT_OVER = timedelta(hours=6)
 
 
@@ -91,7 +93,7 @@ class ImportWork:
         except InvalidInput as error:
             await self._fail(claimed, error.detail)
         except Exception as error:
-            if is_storage_failure(error):
+            if is_storage_failure(error) or is_transient(error):
                 raise  # the lease runs out, and somebody takes it up again
             log.exception("import_failed", import_id=claimed.item.id)
             await self._fail(claimed, "处理时出错，已停止；已经发布的保留。请检查文件，或联系系统管理员。")
@@ -128,7 +130,7 @@ class ImportWork:
         rows = read_rows(path, kind=item.kind)
         first_rows: dict[str, int] = {}
         done, began_at = 0, item.rows_done
-        while batch := await asyncio.to_thread(_next, rows, self._batch):
+        while batch := await asyncio.to_thread(_next, rows, _size(self._batch, began_at - done)):
             report = ImportReport(dry_run=not applying)
             drafts = await asyncio.to_thread(_read, batch, mapping, first_rows, report)
             done += len(batch)
@@ -189,7 +191,7 @@ class ImportWork:
                 counts = _counts(item.result, fresh, len(drafts), before + added)
                 return await self._note(claimed, {"rows_done": done, "result": counts}, session=session)
 
-        return await retry_transient(work)
+        return await retry_transient(work, attempts=_PATIENCE)
 
     async def _note(
         self,
@@ -237,6 +239,11 @@ class ImportWork:
 
         await retry_transient(work)
         log.info("import_ended", import_id=item.id, state=state.value, rows=item.rows_done)
+
+
+def _size(batch: int, known: int) -> int:
+    """How many rows to read: never some that are done together with some that are not."""
+    return min(batch, known) if known > 0 else batch
 
 
 def _next(rows: Iterator[Row], size: int) -> list[Row]:

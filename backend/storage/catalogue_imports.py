@@ -17,7 +17,7 @@ from gridfs.errors import NoFile
 from motor.motor_asyncio import AsyncIOMotorGridFSBucket
 from pymongo import ASCENDING, ReplaceOne, ReturnDocument
 
-from backend.domain.catalogue_imports import ENDED, OPEN, CatalogueImport
+from backend.domain.catalogue_imports import ENDED, OPEN, CatalogueImport, ImportState
 from backend.domain.errors import EditConflict
 from backend.storage.database import Database, Document, IndexDeclaration, Session
 from backend.storage.documents import from_document, to_document, to_value, utc
@@ -97,7 +97,9 @@ class CatalogueImportStore:
         decided = to_value(
             {"version": item.version, "state": item.state, "applied_by": item.applied_by, "ended_at": item.ended_at}
         )
-        freed = {"lease_until": utc(now), "owner": None, "tries": 0}
+        freed: Document = {"lease_until": utc(now), "owner": None, "tries": 0}
+        if item.state is ImportState.ACCEPTED:
+            freed["rows_done"] = 0
         result = await self._imports.update_one(
             {"_id": item.id, "version": item.version - 1, "state": {"$nin": [state.value for state in ENDED]}},
             {"$set": {**decided, **freed}},
