@@ -43,8 +43,13 @@ class Office:
 
 @pytest.fixture
 async def office(services: Services, clock: WarpedClock) -> Office:
-    """民政局 with the post 婚姻登记岗 held by a clerk (A) and a colleague (B); it is Monday, 10 o'clock."""
+    """The small office; it is Monday, 10 o'clock."""
     set_clock(clock, MONDAY)
+    return await found_office(services)
+
+
+async def found_office(services: Services) -> Office:
+    """民政局 with the post 婚姻登记岗 held by a clerk (A) and a colleague (B)."""
     organisation = OrganisationStore(services.database)
     bureau = Department(new_id(), "001", "民政局", DepartmentKind.BUREAU, "440105", duty_spans=HOURS)
     hall = Department(new_id(), "000", "政务服务中心", DepartmentKind.HALL, "440105", duty_spans=HOURS)
