@@ -10,6 +10,7 @@ import re
 import sys
 import uuid
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +21,7 @@ from PIL import Image
 from backend.commands.first_start import seed_district
 from backend.composition import Services
 from backend.domain.access import SYSTEM, Role
+from backend.domain.calendar import SHANGHAI
 from backend.domain.ids import derived_id
 from backend.services.staff import NewStaff
 from config.sample_district import load_sample_district
@@ -63,6 +65,7 @@ async def world(server: TestServer, services: Services, login_citizen: LoginCiti
     await seed_district(services, district)
     await services.matters.refresh()
     citizen, admin = await login_citizen(), await login_staff(Role.ADMIN, Role.EDITOR)
+    editor = await login_staff(Role.EDITOR)
     clerk = Caller(citizen.http, holder.id)
     _, login = await clerk.post("/api/staff/login", {"username": holder.username, "password": "correct horse battery"})
     clerk.token = login["access_token"]
@@ -75,7 +78,7 @@ async def world(server: TestServer, services: Services, login_citizen: LoginCiti
     )
     return World(
         server,
-        {"nobody": Caller(citizen.http), "citizen": citizen, "clerk": clerk, "admin": admin},
+        {"nobody": Caller(citizen.http), "citizen": citizen, "clerk": clerk, "admin": admin, "editor": editor},
         {
             "path.case_id": case["id"],
             "path.page_id": page["id"],
@@ -87,6 +90,9 @@ async def world(server: TestServer, services: Services, login_citizen: LoginCiti
             "path.post_id": derived_id("post", "gongan-huzheng"),
             "path.responsibility_id": district.responsibilities[0].id,
             "path.staff_id": holder.id,
+            "path.announcement_id": district.words.announcements[0].id,
+            "path.quick_reply_id": district.words.quick_replies[0].id,
+            "path.day": (datetime.now(SHANGHAI).date() + timedelta(days=30)).isoformat(),
             "path.name": next(iter(district.guide_files)),
         },
     )
@@ -128,7 +134,8 @@ SHARES = {
     "nobody": ("examples,fuzzing", r"^/api"),
     "citizen": ("examples,coverage,fuzzing", r"^/api/(?!desk|staff|organisation)"),
     "clerk": ("examples,coverage,fuzzing", r"^/api/(desk|staff/me|consultations|materials|cases)"),
-    "admin": ("examples,coverage,fuzzing", r"^/api/(staff|organisation)"),
+    "admin": ("examples,coverage,fuzzing", r"^/api/(staff|organisation|desk/(announcements|quick-replies))"),
+    "editor": ("examples,coverage,fuzzing", r"^/api/catalogue"),
 }
 
 
