@@ -12,6 +12,7 @@ from backend.domain.access import Role
 from backend.domain.cases import Case, apply
 from backend.domain.ids import new_id
 from backend.storage.cases import CaseStore
+from backend.storage.schema import upgrade
 from backend.worker import work
 from tests.callers import Caller
 from tests.cases.conftest import Office, local
@@ -198,3 +199,15 @@ async def test_an_answer_is_promised_for_the_next_day_that_is_worked(office: Off
     status, opened = await citizen.post("/api/consultations", {"cid": new_id(), "subject": "怎么办"})
     assert status == 201, opened
     assert opened["consultation"]["promised_at"].startswith("2026-03-04T")
+
+
+async def test_cases_of_an_earlier_version_are_reckoned_after_the_migration(office: Office, admin: Caller) -> None:
+    citizen, database = await office.citizen(), office.services.database
+    case = await office.submitted(citizen)
+    await database["cases"].update_one({"_id": case["id"]}, {"$unset": {"reckoned": ""}})
+    await database["meta"].update_one({"_id": "schema"}, {"$set": {"version": 2}})
+    await close(admin, "2026-03-05")
+    assert await office.services.case_reckoning.sweep() == 0
+    await upgrade(database)
+    assert await office.services.case_reckoning.sweep() == 1
+    await until_due(citizen, case["id"], "acceptance", "2026-03-10")
