@@ -23,7 +23,7 @@ web: $(STAMP) ## 构建网页 / build the pages
 	@$(BIN)/python run.py build-web
 
 test: $(STAMP) ## 运行全部测试 / run all tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 check: $(STAMP) ## 静态检查 / static gate: ruff, mypy, import-linter, web lint and types
 	@$(BIN)/ruff format --check .

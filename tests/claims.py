@@ -64,6 +64,8 @@ class ClaimsPlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         config = session.config
+        if hasattr(config, "workerinput"):  # one of several processes: the first of them hears all reports
+            return
         partial = config.args != [str(a) for a in config.getini("testpaths")] or config.option.keyword
         if partial or config.option.collectonly or session.shouldfail:
             return
