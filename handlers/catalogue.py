@@ -24,12 +24,11 @@ from backend.storage.catalogue_imports import NoteKind
 from backend.storage.kept import AlreadyThere
 from backend.storage.matter_edits import Work
 from backend.storage.matters import EditorFilters
+from handlers.catalogue_forms import DraftBody, EditVersion, NewMatterBody, PublishBody, StateBody
 from handlers.catalogue_views import (
     CatalogueImportView,
-    DraftBody,
     EditorMatterRow,
     EditorMatterView,
-    EditVersion,
     GuideFileView,
     GuideProblems,
     GuideProblemView,
@@ -38,9 +37,6 @@ from handlers.catalogue_views import (
     MappingView,
     MatterEventView,
     MatterVersionRow,
-    NewMatterBody,
-    PublishBody,
-    StateBody,
     people_of,
 )
 from handlers.received_files import receive

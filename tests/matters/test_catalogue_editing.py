@@ -14,7 +14,7 @@ from backend.domain.catalogue import MatterDraft
 from backend.domain.guide_drafts import GuideDraft
 from backend.domain.ids import new_id
 from backend.domain.matters import Guide, LimitUnit, TimeLimit
-from handlers.catalogue_views import GuideForm
+from handlers.catalogue_forms import GuideForm
 from tests.conftest import LoginCitizen, LoginStaff
 
 DraftMaker = Callable[..., MatterDraft]
