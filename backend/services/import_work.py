@@ -29,7 +29,7 @@ from backend.services.catalogue_imports import AGGREGATE, parse_mapping_text
 from backend.services.imports.mapping import ImportMapping
 from backend.services.imports.reading import RowNote, read_matter
 from backend.services.imports.rows import Row, read_rows
-from backend.services.matter_import import ImportReport, accepted, organisation_of
+from backend.services.matter_import import ImportReport, accepted, at_known_departments, organisation_of
 from backend.storage.catalogue_imports import (
     CatalogueImportStore,
     ClaimedImport,
@@ -150,6 +150,7 @@ class ImportWork:
         report: ImportReport,
         done: int,
     ) -> CatalogueImport:
+        drafts = await at_known_departments(self._organisation, drafts)
         departments, _, _ = organisation_of(drafts)
         known = await self._organisation.departments.many(d.id for d in departments)
         new = {d.id for d in departments if d.id not in known}
@@ -173,6 +174,7 @@ class ImportWork:
     async def _apply(
         self, claimed: ClaimedImport, item: CatalogueImport, drafts: Sequence[MatterDraft], done: int
     ) -> CatalogueImport:
+        drafts = await at_known_departments(self._organisation, drafts)
         departments, posts, rules = organisation_of(drafts)
         # the departments first: a matter never stands in the catalogue without somebody responsible
         added = await self._organisation.departments.add_missing(departments)

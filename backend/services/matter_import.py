@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -90,6 +90,7 @@ class MatterImporter:
         return report
 
     async def _take(self, actor: Actor, drafts: Sequence[MatterDraft], report: ImportReport) -> None:
+        drafts = await at_known_departments(self._organisation, drafts)
         departments, posts, rules = organisation_of(drafts)
         if report.dry_run:
             result = await self._matters.preview(actor, drafts)
@@ -130,6 +131,13 @@ def accepted(read: Iterable[ReadRow], first_rows: dict[str, int], report: Import
         report.warnings.extend(row.warnings)
         drafts.append(row.draft)
     return drafts
+
+
+async def at_known_departments(organisation: OrganisationStore, drafts: Sequence[MatterDraft]) -> list[MatterDraft]:
+    """The drafts, at the departments that have their codes already: one made by hand has an id of its own."""
+    found = await organisation.departments.find({"code": {"$in": sorted({d.department_code for d in drafts})}})
+    ids = {department.code: department.id for department in found}
+    return [replace(draft, known_department_id=ids.get(draft.department_code)) for draft in drafts]
 
 
 def organisation_of(

@@ -18,7 +18,9 @@ import aiohttp
 import pytest
 
 from backend.composition import Services
+from backend.domain.access import Role
 from config.settings import Settings
+from tests.conftest import LoginStaff
 
 ROOT = Path(__file__).resolve().parents[2]
 Maker = Callable[..., dict[str, Any]]
@@ -125,6 +127,26 @@ async def test_an_import_that_is_cancelled_at_work_stops_where_it_is(
     _, view = await bureau.editor.get(path)
     assert view["state"] == "cancelled"
     assert view["rows_done"] < 59
+
+
+async def test_a_department_made_by_hand_is_recognised_by_its_code(
+    bureau: Any, row: Maker, services: Services, login_staff: LoginStaff
+) -> None:
+    admin = await login_staff(Role.ADMIN)
+    _, made = await admin.post(
+        "/api/organisation/departments",
+        {"code": row(1)["task_code"][:18], "name": "省发展改革委", "kind": "bureau", "area_code": "440000"},
+    )
+    item = await begin(bureau, [row(1)])
+    await services.import_work.once()
+    path = f"/api/catalogue/imports/{item['id']}"
+    assert (await bureau.editor.get(path))[1]["check"]["departments"] == 0
+    await bureau.editor.post(f"{path}/apply")
+    await services.import_work.once()
+    _, page = await bureau.editor.get("/api/catalogue/matters", params={"department": made["id"]})
+    assert [item["name"] for item in page["items"]] == ["来源事项1"]
+    _, view = await bureau.editor.get(f"/api/catalogue/matters/{page['items'][0]['id']}")
+    assert view["responsible"] is not None
 
 
 WORKER = """
