@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from backend.commands.tour.report import TourFailed, check
+from backend.services.staff import generate_password
 
 
 @dataclass
@@ -77,10 +78,13 @@ async def citizen(http: aiohttp.ClientSession, standin_url: str, name: str, phon
 
 
 async def staff(http: aiohttp.ClientSession, username: str, password: str) -> Person:
-    """A member of the staff, logged in with name and password."""
+    """A member of the staff, logged in with name and password; an initial password is changed as it must be."""
     person = Person(http, username)
     person.login = await person.post("/api/staff/login", {"username": username, "password": password})
     person.token = person.login["access_token"]
+    if person.login["staff"]["must_change_password"]:  # nothing else is open before
+        new = generate_password()
+        await person.post("/api/staff/password", {"current_password": password, "new_password": new})
     me = await person.get("/api/staff/me")
     person.id, person.name = me["id"], me["name"]
     return person
