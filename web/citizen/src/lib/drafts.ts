@@ -302,3 +302,15 @@ export async function beginDraft(matterId: string, channel: 'wechat' | 'web'): P
   forget(storeKey)
   return begun.id
 }
+
+type Guide = Schemas['GuideView']
+
+/** The situations (情形) that a guide asks about, each once, in its order. */
+export function situationsOf(guide: Guide): string[] {
+  return [...new Set(guide.materials.map((one) => one.situation).filter((one): one is string => !!one))]
+}
+
+/** The materials asked for in these situations (`requirements` in `backend/domain/cases.py`). */
+export function askedFor(guide: Guide, situations: readonly string[]): Guide['materials'] {
+  return guide.materials.filter((one) => !one.situation || situations.includes(one.situation))
+}
