@@ -33,15 +33,23 @@ export async function http(person: Person, path: string, init: RequestInit = {},
   return body
 }
 
-export const wait = <T>(condition: () => T, timeout = 15_000): Promise<T> =>
+/** Wait until something is there, and answer it. */
+export const wait = <T>(condition: () => T, timeout = 8_000): Promise<NonNullable<T>> =>
   vi.waitFor(
     () => {
       const found = condition()
       if (!found) throw new Error(`still waiting for ${condition.toString()}`)
       return found
     },
-    { timeout, interval: 10 },
+    { timeout, interval: 20 },
   )
+
+/** End what this desk answers: a clerk has so many consultations at a time and no more. */
+export async function closeAll(desk: ChatClient): Promise<void> {
+  await wait(() => desk.status.online)
+  const own = desk.list().filter(({ header }) => header?.state === 'active' && header.staff?.id === office.clerk.id)
+  await Promise.all(own.map(({ conv }) => desk.close(conv)))
+}
 
 const open: { stop(): Promise<void> }[] = []
 
@@ -59,7 +67,11 @@ export async function proxy(): Promise<Proxy> {
 /** A device of somebody; `area` is what it keeps through a reload. */
 export function device(
   person: Person,
-  { area = new Map(), through, ...options }: { area?: Map<string, string>; through?: Proxy } & Partial<ChatOptions> = {},
+  {
+    area = new Map(),
+    through,
+    ...options
+  }: { area?: Map<string, string>; through?: Proxy } & Partial<ChatOptions> = {},
 ): ChatClient {
   const client = new ChatClient({
     namespace: person.id === office.clerk.id || person.id === office.colleague.id ? '/clerk' : '/citizen',

@@ -1,7 +1,18 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { ChatProblem, type ChatClient } from '../src'
-import { bubbles, cleanUp, expectAll, expectFetched, newCitizen, office, online, texts, wait } from './harness'
+import {
+  bubbles,
+  cleanUp,
+  closeAll,
+  expectAll,
+  expectFetched,
+  newCitizen,
+  office,
+  online,
+  texts,
+  wait,
+} from './harness'
 import type { Person } from './server'
 
 let citizen: Person
@@ -13,7 +24,10 @@ beforeEach(async () => {
   phone = await online(citizen)
   desk = await online(office.clerk)
 })
-afterEach(cleanUp)
+afterEach(async () => {
+  await closeAll(desk)
+  await cleanUp()
+})
 
 async function opened(text = '您好'): Promise<string> {
   const { conv, done } = phone.open({ subject: '结婚登记', matter_id: office.matter_id, text })
@@ -32,9 +46,18 @@ describe('talking', () => {
     }
     await wait(() => texts(phone, conv).length === 11 && phone.view(conv).pending === 0)
     const order = texts(phone, conv)
-    expect([...order].sort()).toEqual(['您好', '问0', '问1', '问2', '问3', '问4', '答0', '答1', '答2', '答3', '答4'].sort())
+    expect([...order].sort()).toEqual(
+      ['您好', '问0', '问1', '问2', '问3', '问4', '答0', '答1', '答2', '答3', '答4'].sort(),
+    )
     expect(order.filter((text) => text.startsWith('问'))).toEqual(['问0', '问1', '问2', '问3', '问4'])
-    await expectAll([[phone, citizen], [desk, office.clerk]], conv, order)
+    await expectAll(
+      [
+        [phone, citizen],
+        [desk, office.clerk],
+      ],
+      conv,
+      order,
+    )
   })
 
   test('a bubble keeps its key and never vanishes from typing to reading', async () => {
@@ -82,7 +105,15 @@ describe('talking', () => {
     second.markRead(conv)
     await wait(() => phone.view(conv).unread === 0)
     second.send(conv, { text: '从另一台说' })
-    await expectAll([[phone, citizen], [second, citizen], [desk, office.clerk]], conv, ['您好', '请讲', '从另一台说'])
+    await expectAll(
+      [
+        [phone, citizen],
+        [second, citizen],
+        [desk, office.clerk],
+      ],
+      conv,
+      ['您好', '请讲', '从另一台说'],
+    )
     expect(bubbles(phone, conv).map((bubble) => bubble.mine)).toEqual([true, false, true])
   })
 

@@ -142,7 +142,7 @@ class Frames {
       this.upgraded = bytes !== this.rest
       if (!this.upgraded && head.includes('upgrade: websocket')) this.upgraded = true
       this.rest = this.rest.subarray(bytes.length)
-      if (bytes.length > 0) yield { bytes, fate: this.upgraded ? this.decide('HTTP upgrade') : 'pass' }
+      if (bytes.length > 0) yield { bytes, fate: this.decide(this.upgraded ? 'HTTP upgrade' : 'HTTP') }
     }
     while (this.upgraded) {
       const frame = this.frame()

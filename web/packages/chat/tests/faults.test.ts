@@ -1,0 +1,322 @@
+/** The connection is cut at every step: nothing is lost, nothing comes twice, both sides have one order. */
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+
+import type { ChatClient } from '../src'
+import {
+  bubbles,
+  cleanUp,
+  closeAll,
+  command,
+  device,
+  expectAll,
+  newCitizen,
+  office,
+  online,
+  proxy,
+  texts,
+  wait,
+} from './harness'
+import type { Decide, Fate, Proxy } from './proxy'
+import type { Person } from './server'
+
+let citizen: Person
+let through: Proxy
+let area: Map<string, string>
+let phone: ChatClient
+let desk: ChatClient
+let conv: string
+
+beforeAll(async () => {
+  citizen = await newCitizen()
+})
+beforeEach(async () => {
+  through = await proxy()
+  area = new Map()
+  phone = await online(citizen, { area, through })
+  desk = await online(office.clerk)
+  const { conv: local, done } = phone.open({ subject: '结婚登记', matter_id: office.matter_id, text: '您好' })
+  await done
+  conv = phone.resolve(local)
+  await wait(() => texts(desk, conv).length === 1 && phone.view(conv).pending === 0)
+})
+afterEach(async () => {
+  await closeAll(desk)
+  await cleanUp()
+})
+
+/** The page goes down without a word and another one opens on what was stored at that moment. */
+function reload(): ChatClient {
+  const left = new Map(area)
+  phone.sleep()
+  area = left
+  return device(citizen, { area, through })
+}
+
+/** This fate for the first frame that matches, everything else passes. */
+function once(matches: RegExp, fate: Fate): Decide {
+  let done = false
+  return (text) => {
+    if (done || !matches.test(text)) return 'pass'
+    done = true
+    return fate
+  }
+}
+
+interface Point {
+  name: string
+  up?: [RegExp, Fate]
+  down?: [RegExp, Fate]
+  /** The point is on the way to a connection: the present one is cut first. */
+  connecting?: boolean
+}
+
+const CONNECT = /^40\/citizen/
+const HELLO = /"hello"/
+const HELLO_ACK = /^43\/citizen,\d+\[.*"convs":/
+const SEND = /"msg:send"/
+const SEND_ACK = /^43\/citizen,\d+\[.*"dup":/
+const OP = /^42\/citizen,\["op"/
+
+const POINTS: Point[] = [
+  { name: 'before the upgrade left', up: [/HTTP upgrade/, 'cut-before'], connecting: true },
+  { name: 'after the upgrade left', up: [/HTTP upgrade/, 'cut-after'], connecting: true },
+  { name: 'after the upgrade was answered', down: [/HTTP upgrade/, 'cut-after'], connecting: true },
+  { name: 'before the ticket left', up: [CONNECT, 'cut-before'], connecting: true },
+  { name: 'after the ticket was used', up: [CONNECT, 'cut-after'], connecting: true },
+  { name: 'when the namespace is joined', down: [CONNECT, 'cut-after'], connecting: true },
+  { name: 'before hello left', up: [HELLO, 'cut-before'], connecting: true },
+  { name: 'after hello left', up: [HELLO, 'cut-after'], connecting: true },
+  { name: 'before hello is answered', down: [HELLO_ACK, 'cut-before'], connecting: true },
+  { name: 'after hello was answered', down: [HELLO_ACK, 'cut-after'], connecting: true },
+  { name: 'before a message left', up: [SEND, 'cut-before'] },
+  { name: 'after a message left', up: [SEND, 'cut-after'] },
+  { name: 'before a message is acknowledged', down: [SEND_ACK, 'cut-before'] },
+  { name: 'after a message was acknowledged', down: [SEND_ACK, 'cut-after'] },
+  { name: 'with the acknowledgement alone lost', down: [SEND_ACK, 'drop'] },
+  { name: 'with a message alone lost on its way', up: [SEND, 'drop'] },
+  { name: 'after an operation came', down: [OP, 'cut-after'] },
+  { name: 'with one operation dropped in between', down: [OP, 'drop'] },
+  { name: 'half-open: a message and all after it swallowed', up: [SEND, 'swallow'] },
+  { name: 'half-open: an acknowledgement and all after it swallowed', down: [SEND_ACK, 'swallow'] },
+  { name: 'half-open: hello and all after it swallowed', up: [HELLO, 'swallow'], connecting: true },
+]
+
+describe.each([{ mode: 'the page stays' }, { mode: 'the page is loaded anew' }])('$mode', ({ mode }) => {
+  test.each(POINTS)('cut $name', async ({ up, down, connecting }) => {
+    if (connecting) through.cutAll()
+    if (up) through.up = once(...up)
+    if (down) through.down = once(...down)
+    const mine = ['一', '二', '三']
+    await Promise.all(mine.map((text) => phone.send(conv, { text }).stored))
+    await desk.send(conv, { text: '答' }).done
+    await wait(() => through.cuts > 0)
+    if (mode !== 'the page stays') {
+      phone = reload()
+      await phone.start()
+      // what was typed is there before any connection
+      expect(texts(phone, conv)).toEqual(expect.arrayContaining(mine))
+    }
+    phone.send(conv, { text: '四' })
+    await wait(() => texts(desk, conv).length === 6)
+    const order = texts(desk, conv)
+    expect(order.filter((text) => text !== '答')).toEqual(['您好', ...mine, '四'])
+    await expectAll(
+      [
+        [phone, citizen],
+        [desk, office.clerk],
+      ],
+      conv,
+      order,
+    )
+  })
+})
+
+test('without a network, loaded anew, and typed on: all of it goes out in the order in which it was typed', async () => {
+  await wait(() => ![...area.keys()].some((key) => key.includes(':out:'))) // the log is stored
+  through.refuse = true
+  through.cutAll()
+  await wait(() => !phone.status.online && phone.status.attempt > 0)
+  await phone.send(conv, { text: '一' }).stored
+  phone = reload()
+  await phone.start()
+  expect(texts(phone, conv)).toEqual(['您好', '一'])
+  expect(bubbles(phone, conv).map((bubble) => bubble.state)).toEqual([
+    expect.stringMatching(/sent|delivered/),
+    'sending',
+  ])
+  await phone.send(conv, { text: '二' }).stored
+  const fresh = phone.open({ subject: '又一件', matter_id: office.matter_id, text: '另问' })
+  phone.send(fresh.conv, { text: '另问二' })
+  await Promise.all([fresh.stored])
+  await wait(() => phone.status.nextTryAt !== null)
+  expect(phone.status).toMatchObject({ online: false, reason: 'network' })
+  through.heal()
+  phone.wake()
+  await expectAll(
+    [
+      [phone, citizen],
+      [desk, office.clerk],
+    ],
+    conv,
+    ['您好', '一', '二'],
+  )
+  await wait(() => !phone.resolve(fresh.conv).startsWith('new:'))
+  await expectAll(
+    [
+      [phone, citizen],
+      [desk, office.clerk],
+    ],
+    phone.resolve(fresh.conv),
+    ['另问', '另问二'],
+  )
+})
+
+test.each([
+  { name: 'before the opening is answered', down: /^43\/citizen,\d+\[.*"consultation":/, fate: 'cut-before' as const },
+  { name: 'before its first operation comes', down: OP, fate: 'cut-before' as const },
+  { name: 'with its first message alone lost', down: /"op".*"kind":"message"/, fate: 'drop' as const },
+])('a consultation is opened once, cut $name', async ({ down, fate }) => {
+  through.down = once(down, fate)
+  const { conv: local } = phone.open({ subject: '开一次', matter_id: office.matter_id, text: '首句' })
+  await phone.send(local, { text: '次句' }).stored
+  await wait(() => through.cuts > 0)
+  phone = reload()
+  await phone.start()
+  await wait(() => phone.list().filter((each) => each.subject === '开一次').length === 1 && phone.status.online)
+  const found = await wait(() => phone.list().find((each) => each.subject === '开一次' && each.header))
+  await wait(() => texts(desk, found.conv).length === 2)
+  await expectAll(
+    [
+      [phone, citizen],
+      [desk, office.clerk],
+    ],
+    found.conv,
+    ['首句', '次句'],
+  )
+  expect(phone.list().filter((each) => each.subject === '开一次')).toHaveLength(1)
+})
+
+test('a slow connection only takes longer', async () => {
+  through.delay = 120
+  for (const text of ['一', '二', '三']) phone.send(conv, { text })
+  await expectAll(
+    [
+      [phone, citizen],
+      [desk, office.clerk],
+    ],
+    conv,
+    ['您好', '一', '二', '三'],
+  )
+})
+
+test('in the background nothing is tried, and coming back is at once', async () => {
+  phone.sleep()
+  expect(phone.status).toMatchObject({ online: false, reason: 'sleeping', nextTryAt: null })
+  await desk.send(conv, { text: '您在吗' }).done
+  phone.send(conv, { text: '在' })
+  phone.wake()
+  await wait(() => texts(desk, conv).length === 3)
+  await expectAll(
+    [
+      [phone, citizen],
+      [desk, office.clerk],
+    ],
+    conv,
+    ['您好', '您在吗', '在'],
+  )
+})
+
+describe('two tabs of one person', () => {
+  test('send the same outbox once, in order, and each shows what the other typed', async () => {
+    through.refuse = true
+    through.cutAll()
+    await wait(() => !phone.status.online)
+    const first = ['甲一', '甲二', '甲三']
+    await Promise.all(first.map((text) => phone.send(conv, { text }).stored))
+    const other = device(citizen, { area, through })
+    await other.start()
+    expect(texts(other, conv)).toEqual(['您好', ...first])
+    const second = ['乙一', '乙二']
+    await Promise.all(second.map((text) => other.send(conv, { text }).stored))
+    through.heal()
+    await wait(() => texts(desk, conv).length === 6)
+    const order = texts(desk, conv)
+    expect(order.filter((text) => text.startsWith('甲'))).toEqual(first)
+    expect(order.filter((text) => text.startsWith('乙'))).toEqual(second)
+    await expectAll(
+      [
+        [phone, citizen],
+        [other, citizen],
+        [desk, office.clerk],
+      ],
+      conv,
+      order,
+    )
+    await wait(() => ![...area.keys()].some((key) => key.includes(':out:')))
+  })
+
+  test('what a tab left behind is sent by the one that comes online', async () => {
+    const other = await online(citizen, { area })
+    through.refuse = true
+    through.cutAll()
+    await wait(() => !phone.status.online)
+    await phone.send(conv, { text: '遗留' }).stored
+    await phone.stop()
+    other.sleep()
+    other.wake()
+    await expectAll(
+      [
+        [other, citizen],
+        [desk, office.clerk],
+      ],
+      conv,
+      ['您好', '遗留'],
+    )
+  })
+})
+
+describe('the server', () => {
+  test('is killed while both sides talk, and a page is loaded anew meanwhile', async () => {
+    const asked = Array.from({ length: 12 }, (_, i) => `问${i}`)
+    const answered = Array.from({ length: 12 }, (_, i) => `答${i}`)
+    for (const text of asked.slice(0, 6)) phone.send(conv, { text })
+    for (const text of answered) desk.send(conv, { text })
+    await wait(() => texts(desk, conv).includes('问1'))
+    await command('kill')
+    await wait(() => !phone.status.online && !desk.status.online)
+    await Promise.all(asked.slice(6).map((text) => phone.send(conv, { text }).stored))
+    phone = reload()
+    await phone.start()
+    await command('start')
+    await wait(() => phone.view(conv).pending === 0 && desk.view(conv).pending === 0, 25_000)
+    await wait(() => texts(desk, conv).length === 25)
+    const order = texts(desk, conv)
+    expect(order.filter((text) => text.startsWith('问'))).toEqual(asked)
+    expect(order.filter((text) => text.startsWith('答'))).toEqual(answered)
+    await expectAll(
+      [
+        [phone, citizen],
+        [desk, office.clerk],
+      ],
+      conv,
+      order,
+    )
+  })
+
+  test('was restored: with another epoch the log begins again, and what was typed goes out', async () => {
+    await command('kill')
+    await wait(() => !phone.status.online && !desk.status.online)
+    await phone.send(conv, { text: '之后' }).stored
+    await command(`epoch ${conv}`)
+    await command('start')
+    await wait(() => phone.operations(conv)[0]?.epoch === 2, 25_000)
+    await expectAll(
+      [
+        [phone, citizen],
+        [desk, office.clerk],
+      ],
+      conv,
+      ['您好', '之后'],
+    )
+  })
+})
