@@ -30,6 +30,8 @@ export default defineConfig({
       },
       workbox: {
         navigateFallback: '/desk/index.html',
+        // only pages of the desk; what the server says is never kept here
+        navigateFallbackAllowlist: [/^\/desk\//],
         globPatterns: ['**/*.{js,css,html,svg,png,woff2}'],
         cleanupOutdatedCaches: true,
       },

@@ -5,5 +5,7 @@ import 'element-plus/es/components/message-box/style/css'
 import 'element-plus/es/components/notification/style/css'
 import './style.css'
 import { router } from './router'
+import './state/attention'
+import './state/update'
 
 createApp(App).use(router).mount('#app')

@@ -1,8 +1,9 @@
-import { House } from '@element-plus/icons-vue'
+import { ChatDotRound, House } from '@element-plus/icons-vue'
 import type { desk } from '@banshi/words'
 import { markRaw, type Component } from 'vue'
 import type { RouteRecordRaw } from 'vue-router'
 import { hasRole, type Role } from './state/session'
+import { unreadCount } from './state/waiting'
 
 /** A part of the desk: an entry of the left navigation and the pages behind it. */
 export interface Section {
@@ -27,6 +28,18 @@ export interface Section {
 
 const all: Section[] = [
   { name: 'home', path: '/', icon: House, group: 'work', order: 0, page: () => import('./pages/HomePage.vue') },
+  {
+    name: 'conversations',
+    path: '/conversations',
+    icon: ChatDotRound,
+    group: 'work',
+    roles: ['clerk', 'lead', 'triage', 'supervisor'],
+    order: 10,
+    page: () => import('./pages/conversations/ConversationsPage.vue'),
+    more: [{ path: ':conv', component: () => import('./pages/conversations/ConversationsPage.vue') }],
+    full: true,
+    badge: () => unreadCount.value,
+  },
 ]
 
 /** Every section of the desk, in order. */
