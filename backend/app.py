@@ -177,6 +177,7 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.GUIDE_FILES] = services.guide_files
     app[keys.CASES] = services.cases
     app[keys.CASE_DESK] = services.case_desk
+    app[keys.CASE_OVERVIEW] = services.case_overview
     app[keys.MATERIALS] = services.materials
     app[keys.NOTICES] = services.notices
     app[keys.CONSULTATIONS] = services.consultations

@@ -27,6 +27,7 @@ from backend.services.announcements import AnnouncementService
 from backend.services.audit import Audit
 from backend.services.calendar import CalendarService
 from backend.services.case_desk import CaseDesk
+from backend.services.case_overview import CaseOverview
 from backend.services.case_reckoning import CaseReckoning
 from backend.services.case_steps import CaseSteps
 from backend.services.cases import CaseService
@@ -100,6 +101,7 @@ class Services:
     calendar: CalendarService
     cases: CaseService
     case_desk: CaseDesk
+    case_overview: CaseOverview
     case_reckoning: CaseReckoning
     materials: MaterialService
     notices: NoticeService
@@ -240,6 +242,9 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             calendar=calendar,
             cases=case_service,
             case_desk=CaseDesk(steps=case_steps),
+            case_overview=CaseOverview(
+                steps=case_steps, posts=organisation_store, people=staff_store, consultations=consultation_store
+            ),
             case_reckoning=CaseReckoning(steps=case_steps),
             materials=MaterialService(pages=MaterialStore(database), cases=case_service, clock=clock),
             notices=NoticeService(notices=notice_store, clock=clock),

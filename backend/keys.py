@@ -13,6 +13,7 @@ from backend.services.accounts import CitizenService, StaffLoginService
 from backend.services.announcements import AnnouncementService
 from backend.services.calendar import CalendarService
 from backend.services.case_desk import CaseDesk
+from backend.services.case_overview import CaseOverview
 from backend.services.cases import CaseService
 from backend.services.catalogue_editing import CatalogueEditing
 from backend.services.catalogue_imports import CatalogueImports
@@ -66,6 +67,7 @@ CATALOGUE_IMPORTS = web.AppKey("catalogue_imports", CatalogueImports)
 GUIDE_FILES = web.AppKey("guide_files", GuideFiles)
 CASES = web.AppKey("cases", CaseService)
 CASE_DESK = web.AppKey("case_desk", CaseDesk)
+CASE_OVERVIEW = web.AppKey("case_overview", CaseOverview)
 MATERIALS = web.AppKey("materials", MaterialService)
 NOTICES = web.AppKey("notices", NoticeService)
 CONSULTATIONS = web.AppKey("consultations", ConsultationService)

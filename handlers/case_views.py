@@ -12,7 +12,7 @@ from backend.domain.cases import Case, Channel, Correction, Outcome, Party, Part
 from backend.domain.codes import mask_name
 from backend.domain.deadlines import Deadline
 from backend.domain.events import Event
-from backend.domain.matters import Guide, Necessity
+from backend.domain.matters import Guide, LimitUnit, Necessity
 from backend.domain.procedure import STATE_NAMES, CaseAction, CaseState, allowed
 from backend.rest.views import Body, Id, Line, Moment, View
 from backend.services.case_steps import Tap
@@ -62,6 +62,7 @@ class DeadlineView(View):
     day: date
     provisional: bool
     derivation: tuple[str, ...]
+    unit: LimitUnit | None = Field(default=None, description="按什么计算；早先算出的可能没有")
 
 
 class DeadlinesView(View):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from backend import keys
 from backend.domain.access import Actor
@@ -13,15 +13,24 @@ from backend.domain.errors import Conflict, InvalidInput
 from backend.domain.procedure import CaseState
 from backend.rest.operations import Routes
 from backend.rest.views import Body, Id, MaterialKey, Page, PageQuery, Text, moment_cursor, page_of
-from handlers.case_views import ActionBody, CaseDetail, CaseView, DeskBrief
+from handlers.case_views import ActionBody, CaseDetail, CaseView
+from handlers.desk_case_views import DeskCaseView, DeskCountsView, DeskTimelineItem, DeskTimelineView, WorkItem
 
 routes = Routes("desk")
+
+#: Printable, and more than blanks.
+_SEARCHED = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 
 
 class DeskQuery(PageQuery):
     state: list[CaseState] = Field(default_factory=list, max_length=20, description="只看这些状态")
     due: Literal["overdue", "today"] | None = Field(default=None, description="已超期，或今天到期")
-    open: bool = Field(default=True, description="在办；false 为已办结")
+    open: bool = Field(default=True, description="在办；false 为已办结（新的在前）；有 `q` 时不论")
+    matter_id: Id | None = Field(default=None, description="只看这个事项")
+    q: Annotated[str, StringConstraints(min_length=2, max_length=100, pattern=_SEARCHED)] | None = Field(
+        default=None,
+        description="办件编号的全部、开头或末尾，或事项名称的一部分。申请人姓名加密保存，不能搜索。",
+    )
 
 
 class Reasoned(ActionBody):
@@ -46,30 +55,50 @@ class Approval(ActionBody):
 
 
 @routes.get("/desk/cases")
-async def list_desk_cases(request: web.Request, query: DeskQuery, actor: Actor) -> Page[DeskBrief]:
+async def list_desk_cases(request: web.Request, query: DeskQuery, actor: Actor) -> Page[WorkItem]:
     """我的工作清单，先到期的在前。"""
     found = await request.config_dict[keys.CASE_DESK].work_list(
         actor,
         states=query.state,
         due=query.due,
-        is_open=query.open,
+        is_open=None if query.q else query.open,
+        matter_id=query.matter_id,
+        search=query.q,
         after=moment_cursor(query.cursor),
         limit=query.limit + 1,
     )
+    overview = request.config_dict[keys.CASE_OVERVIEW]
     now = request.config_dict[keys.CLOCK].now()
+    cases = [case for case, _ in found]
+    rest = zip(await overview.left(cases), await overview.handling(cases), strict=True)
+    beside = dict(zip([case.id for case in cases], rest, strict=True))
     return page_of(
         found,
         query.limit,
-        lambda item: DeskBrief.at(item[0], overdue=item[0].due is not None and item[0].due.due_at < now),
+        lambda item: WorkItem.with_rest(item[0], *beside[item[0].id], now=now),
         lambda item: (item[1], item[0].id),
     )
 
 
+@routes.get("/desk/case-counts")
+async def count_desk_cases(request: web.Request, actor: Actor) -> DeskCountsView:
+    """我的工作清单里各有多少件。"""
+    return DeskCountsView.of(await request.config_dict[keys.CASE_DESK].counts(actor))
+
+
 @routes.get("/desk/cases/{case_id}")
-async def get_desk_case(request: web.Request, case_id: Id, actor: Actor) -> CaseDetail:
-    """一份办件的全部内容。"""
+async def get_desk_case(request: web.Request, case_id: Id, actor: Actor) -> DeskCaseView:
+    """一份办件的全部内容，和办理它要知道的。"""
     case, guide = await request.config_dict[keys.CASE_DESK].open(actor, case_id)
-    return CaseDetail.with_guide(case, guide, actor)
+    overview = await request.config_dict[keys.CASE_OVERVIEW].of(actor, case)
+    return DeskCaseView.with_overview(CaseDetail.with_guide(case, guide, actor), overview)
+
+
+@routes.get("/desk/cases/{case_id}/timeline")
+async def get_desk_timeline(request: web.Request, case_id: Id, actor: Actor) -> DeskTimelineView:
+    """办理过程，写明是谁办的。"""
+    found = await request.config_dict[keys.CASE_OVERVIEW].timeline(actor, case_id)
+    return DeskTimelineView(items=[DeskTimelineItem.named(event, name, actor) for event, name in found])
 
 
 @routes.post("/desk/cases/{case_id}/accept", errors=[Conflict])

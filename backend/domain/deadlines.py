@@ -12,6 +12,7 @@ from backend.domain.calendar import (
     add_working_days,
     end_of_day,
     legal_day,
+    working_days_between,
 )
 from backend.domain.limits import format_limit
 from backend.domain.matters import LimitUnit, TimeLimit
@@ -27,12 +28,14 @@ DELIVERY = TimeLimit(10, LimitUnit.WORKING_DAY)
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """`due_at` (UTC) is the last moment that is still in time, on the legal day `day`. `provisional` says
-    that a year on the way is not published yet. `derivation` tells in Chinese how the day was reckoned."""
+    that a year on the way is not published yet. `derivation` tells in Chinese how the day was reckoned, `unit`
+    what was counted (None in what was stored before it was kept)."""
 
     due_at: datetime
     day: date
     provisional: bool
     derivation: tuple[str, ...]
+    unit: LimitUnit | None = None
 
 
 def due(limit: TimeLimit, start: datetime, calendar: Calendar) -> Deadline:
@@ -49,11 +52,11 @@ def due(limit: TimeLimit, start: datetime, calendar: Calendar) -> Deadline:
     provisional = False
     match limit.unit:
         case LimitUnit.INSTANT:
-            return Deadline(_utc(began), began, False, (f"{_say(began)}当日办结。",))
+            return Deadline(_utc(began), began, False, (f"{_say(began)}当日办结。",), limit.unit)
         case LimitUnit.HOUR:
             at = start.astimezone(UTC) + timedelta(hours=limit.amount)
             text = f"从起算时刻起{format_limit(TimeLimit(limit.amount, limit.unit))}，不扣除节假日。"
-            return Deadline(at, legal_day(at), False, (text,))
+            return Deadline(at, legal_day(at), False, (text,), limit.unit)
         case LimitUnit.WORKING_DAY:
             reckoned = add_working_days(began, limit.amount, calendar)
             end, provisional = reckoned.day, reckoned.provisional
@@ -67,7 +70,20 @@ def due(limit: TimeLimit, start: datetime, calendar: Calendar) -> Deadline:
             steps.append(f"{limit.amount}个月后的对应日是{_say(end)}。")
     if provisional:
         steps.append("途经年份的放假安排尚未公布，此日期为暂定，公布后重新计算。")
-    return Deadline(_utc(end), end, provisional, tuple(steps))
+    return Deadline(_utc(end), end, provisional, tuple(steps), limit.unit)
+
+
+def days_left(deadline: Deadline, now: datetime, calendar: Calendar) -> int:
+    """How many days are left after today, 0 on the last day, negative when it is over: working days where
+    those are counted, else days of the calendar. What is over by less than a working day is over by one."""
+    today = legal_day(now)
+    if now > deadline.due_at and today == deadline.day:
+        return -1  # hours end within a day
+    if deadline.unit in (LimitUnit.WORKING_DAY, None):
+        if today <= deadline.day:
+            return working_days_between(today, deadline.day, calendar)
+        return -max(1, working_days_between(deadline.day, today, calendar))
+    return (deadline.day - today).days
 
 
 def add_months(day: date, amount: int) -> date:

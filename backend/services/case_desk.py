@@ -19,7 +19,7 @@ from backend.domain.matters import Guide
 from backend.domain.procedure import CaseAction, CaseState, rules_of
 from backend.services.case_reckoning import CaseReckoning
 from backend.services.case_steps import NO_TAP, CaseSteps, Tap
-from backend.storage.cases import DeskFilter
+from backend.storage.cases import DeskCounts, DeskFilter
 
 
 class CaseDesk:
@@ -35,12 +35,14 @@ class CaseDesk:
         *,
         states: Collection[CaseState] = (),
         due: str | None = None,
-        is_open: bool = True,
+        is_open: bool | None = True,
+        matter_id: str | None = None,
+        search: str | None = None,
         after: tuple[datetime, str] | None = None,
         limit: int = 20,
     ) -> list[tuple[Case, datetime]]:
         """The cases an actor answers for, what is due first in front: those of one's posts, a duty lead's
-        those of the department, a supervisor's all. `due` is "overdue" or "today".
+        those of the department, a supervisor's all. `due` is "overdue" or "today"; `search` see `DeskFilter`.
 
         Raises `Forbidden` for who has no work list.
         """
@@ -50,19 +52,26 @@ class CaseDesk:
         if due == "overdue":
             due_before = now
         elif due == "today":
-            due_from, due_before = now, end_of_day(legal_day(now)) + timedelta(seconds=1)
+            due_from, due_before = now, _tomorrow(now)
         return await self._steps.store.desk(
             DeskFilter(
                 post_ids=chosen.post_ids,
                 department_id=chosen.department_id,
                 states=frozenset(states),
                 is_open=is_open,
+                matter_id=matter_id,
+                search=search,
                 due_from=due_from,
                 due_before=due_before,
             ),
             after=after,
             limit=limit,
         )
+
+    async def counts(self, actor: Actor) -> DeskCounts:
+        """How many cases of the work list stand where. Raises `Forbidden` for who has none."""
+        now = self._steps.clock.now()
+        return await self._steps.store.desk_counts(self._reach(actor), now=now, until=_tomorrow(now))
 
     @staticmethod
     def _reach(actor: Actor) -> DeskFilter:
@@ -169,6 +178,10 @@ class CaseDesk:
 
         with suppress(_Stale, NotFound):
             await self._steps.step(SYSTEM, case_id, CaseAction.WARN, NO_TAP, decide)
+
+
+def _tomorrow(now: datetime) -> datetime:
+    return end_of_day(legal_day(now)) + timedelta(seconds=1)
 
 
 class _Stale(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -90,14 +91,46 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class DeskFilter:
     """Which cases a work list shows: of these posts or this department, None and empty meaning everybody's.
-    `due_before` and `due_from` bound the due time."""
+    `due_before` and `due_from` bound the due time; `is_open` None means open and over. `search` is a whole
+    办件编号, its beginning (the matter's code and more) or its end (day and serial), else a part of the matter's name:
+    applicants' names are encrypted and not searched."""
 
     post_ids: frozenset[str] | None = None
     department_id: str | None = None
     states: frozenset[CaseState] = frozenset()
-    is_open: bool = True
+    is_open: bool | None = True
+    matter_id: str | None = None
+    search: str | None = None
     due_from: datetime | None = None
     due_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeskCounts:
+    """How many cases stand where: `states` of the open ones, `matters` as (id, name, open cases), most first."""
+
+    states: Mapping[CaseState, int]
+    today: int
+    overdue: int
+    closed: int
+    matters: tuple[tuple[str, str, int], ...]
+
+
+def _reach(chosen: DeskFilter) -> Document:
+    """Whose cases, drafts never among them."""
+    query: Document = {"state": {"$ne": CaseState.DRAFT.value}}
+    if chosen.post_ids is not None:
+        query["post_id"] = {"$in": sorted(chosen.post_ids)}
+    if chosen.department_id is not None:
+        query["handling_department_id"] = chosen.department_id
+    return query
+
+
+def _searched(text: str) -> Document:
+    number = re.sub(r"\s", "", text).upper()
+    if re.fullmatch(r"[0-9A-Z]+", number) and re.search(r"[0-9]{4}", number):
+        return {"number": {"$regex": f"^{number}|{number}$"}}
+    return {"matter_name": {"$regex": re.escape(text.strip())}}
 
 
 class CaseStore:
@@ -247,27 +280,58 @@ class CaseStore:
     async def desk(
         self, chosen: DeskFilter, *, after: tuple[datetime, str] | None, limit: int
     ) -> list[tuple[Case, datetime]]:
-        """A work list in the order of what is due, drafts never in it, with the time each is sorted by."""
-        query: Document = {"open": chosen.is_open, "state": {"$ne": CaseState.DRAFT.value}}
+        """A work list in the order of what is due (what is over: the newest first), drafts never in it, with the
+        time each is sorted by."""
+        query = _reach(chosen)
+        if chosen.is_open is not None:
+            query["open"] = chosen.is_open
         if chosen.states:
             query["state"] = {"$in": sorted(s.value for s in chosen.states if s is not CaseState.DRAFT)}
-        if chosen.post_ids is not None:
-            query["post_id"] = {"$in": sorted(chosen.post_ids)}
-        if chosen.department_id is not None:
-            query["handling_department_id"] = chosen.department_id
+        if chosen.matter_id is not None:
+            query["matter_id"] = chosen.matter_id
+        if chosen.search is not None:
+            query |= _searched(chosen.search)
         due = {
             **({"$gte": chosen.due_from} if chosen.due_from else {}),
             **({"$lt": chosen.due_before} if chosen.due_before else {}),
         }
         if due:
             query["sort_due"] = due
+        order, beyond = (DESCENDING, "$lt") if chosen.is_open is False else (ASCENDING, "$gt")
         if after:
             query["$or"] = [
-                {"sort_due": {"$gt": after[0]}},
-                {"sort_due": after[0], "_id": {"$gt": after[1]}},
+                {"sort_due": {beyond: after[0]}},
+                {"sort_due": after[0], "_id": {beyond: after[1]}},
             ]
-        cursor = self._cases.find(query).sort([("sort_due", ASCENDING), ("_id", ASCENDING)]).limit(limit)
+        cursor = self._cases.find(query).sort([("sort_due", order), ("_id", order)]).limit(limit)
         return [(self._case(document), document["sort_due"]) async for document in cursor]
+
+    async def desk_counts(self, chosen: DeskFilter, *, now: datetime, until: datetime) -> DeskCounts:
+        """How much work there is: by state, due between `now` and `until`, overdue, by matter. Of the filter
+        only whose cases they are counts."""
+
+        def group(key: object) -> Document:
+            return {"$group": {"_id": key, "n": {"$sum": 1}, "name": {"$last": "$matter_name"}}}
+
+        due = {"$switch": {
+            "branches": [
+                {"case": {"$lt": ["$sort_due", now]}, "then": "overdue"},
+                {"case": {"$lt": ["$sort_due", until]}, "then": "today"},
+            ],
+            "default": "later",
+        }}  # fmt: skip
+        by_matter = [group("$matter_id"), {"$sort": {"n": -1, "_id": 1}}, {"$limit": 100}]
+        facets: Document = {"states": [group("$state")], "due": [group(due)], "matters": by_matter}
+        pipeline: list[Document] = [{"$match": {**_reach(chosen), "open": True}}, {"$facet": facets}]
+        found = await self._cases.aggregate(pipeline).to_list(1)
+        by_due = {row["_id"]: int(row["n"]) for row in found[0]["due"]}
+        return DeskCounts(
+            states={CaseState(row["_id"]): int(row["n"]) for row in found[0]["states"]},
+            today=by_due.get("today", 0),
+            overdue=by_due.get("overdue", 0),
+            closed=int(await self._cases.count_documents({**_reach(chosen), "open": False})),
+            matters=tuple((row["_id"], row["name"], int(row["n"])) for row in found[0]["matters"]),
+        )
 
     async def history(self, case_id: str) -> list[Event]:
         """Every event of a case with its changes as domain values: `apply` them and the case is there."""

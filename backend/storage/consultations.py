@@ -324,6 +324,10 @@ class ConsultationStore:
             query["$or"] = reach
         return await self.list_states(query, limit=limit, before=before)
 
+    async def about_case(self, citizen_id: str, case_id: str, *, limit: int) -> list[Consultation]:
+        """What a citizen asked about one case, newest first."""
+        return await self.list_states({"citizen.id": citizen_id, "case_id": case_id}, limit=limit)
+
     async def count_before(self, state: Consultation) -> int:
         """How many consultations the citizen of `state` opened before it."""
         query = {"citizen.id": state.citizen.id, "opened_at": {"$lt": state.opened_at}}

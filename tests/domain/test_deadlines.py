@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domain.calendar import NATIONAL, SHANGHAI
-from backend.domain.deadlines import ACCEPTANCE, LICENSING_DECISION, add_months, due
+from backend.domain.deadlines import ACCEPTANCE, LICENSING_DECISION, add_months, days_left, due
 from backend.domain.matters import LimitUnit, TimeLimit
 
 
@@ -98,3 +98,22 @@ def test_a_later_start_is_never_due_earlier(limit: TimeLimit, a: datetime, b: da
 def test_a_naive_moment_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         due(ACCEPTANCE, datetime(2026, 3, 1), NATIONAL)
+
+
+@pytest.mark.parametrize(
+    ("limit", "today", "left"),
+    [
+        (TimeLimit(5, LimitUnit.WORKING_DAY), (2026, 3, 2), 5),
+        (TimeLimit(5, LimitUnit.WORKING_DAY), (2026, 3, 7), 1),
+        (TimeLimit(5, LimitUnit.WORKING_DAY), (2026, 3, 9), 0),
+        (TimeLimit(5, LimitUnit.WORKING_DAY), (2026, 3, 11), -2),
+        (TimeLimit(4, LimitUnit.WORKING_DAY), (2026, 3, 7), -1),
+        (TimeLimit(5, LimitUnit.NATURAL_DAY), (2026, 3, 5), 2),
+        (TimeLimit(5, LimitUnit.NATURAL_DAY), (2026, 3, 8), -1),
+        (TimeLimit(2, LimitUnit.HOUR), (2026, 3, 2), -1),
+    ],
+)
+def test_days_left_are_counted_as_the_limit_is(limit: TimeLimit, today: tuple[int, int, int], left: int) -> None:
+    start = datetime(2026, 3, 2, 10, tzinfo=SHANGHAI)
+    now = datetime(*today, 14, tzinfo=SHANGHAI)
+    assert days_left(due(limit, start, NATIONAL), now, NATIONAL) == left
