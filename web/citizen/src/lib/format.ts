@@ -63,3 +63,9 @@ export function moment(text: string, now: number = Date.now()): string {
   if (at.year !== today.year) return dayOf(at, true)
   return `${dayOf(at, false)} ${clock}`
 }
+
+/** The district's day of the moment: `2026-03-02`. */
+export function today(now: number = Date.now()): string {
+  const at = parts(now)
+  return `${at.year}-${two(at.month)}-${two(at.day)}`
+}

@@ -7,7 +7,7 @@ let named = 'zh-CN'
 /** Name WeChat's own tabs in the language of the moment (they are Chinese from the start). */
 export function nameTabs(): void {
   // #ifndef H5
-  const page = getCurrentPages().at(-1)?.route
+  const page = getCurrentPages().slice(-1)[0]?.route
   if (named === language.value || !Object.values(TABS).some((tab) => tab === `/${page}`)) return
   named = language.value
   const t = say(citizen)
