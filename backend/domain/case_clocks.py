@@ -67,6 +67,9 @@ def reckoned(case: Case, guide: Guide, calendar: Calendar) -> Deadlines:
         for name, start in running(case).items()
         if (limit := limits[name]) is not None
     }
+    told = case.deadlines.correction
+    if told is not None and "correction" in anew and anew["correction"].due_at < told.due_at:
+        anew["correction"] = told  # an applicant has at least the time that was told
     return replace(case.deadlines, **anew)
 
 

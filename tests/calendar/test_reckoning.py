@@ -125,6 +125,22 @@ async def test_an_opened_saturday_counts(office: Office, admin: Caller) -> None:
     assert "2026年3月7日周六便民服务，计入工作日" in (await timeline(citizen, case["id"]))[-1]["text"]
 
 
+@pytest.mark.usefixtures("worker")
+async def test_an_applicant_keeps_the_days_that_were_told(office: Office, admin: Caller) -> None:
+    citizen, clerk = await office.citizen(), await office.staff()
+    asked = await office.submitted(citizen)
+    body = {"items": [{"key": "id-card", "text": "模糊"}]}
+    await clerk.post(f"/api/desk/cases/{asked['id']}/request-correction", body)
+    _, told = await citizen.get(f"/api/cases/{asked['id']}")
+    waiting = await office.submitted(citizen)
+    await close(admin, "2026-03-07", "opened", "周六便民服务")
+    await until_due(citizen, waiting["id"], "acceptance", "2026-03-07")
+
+    _, after = await citizen.get(f"/api/cases/{asked['id']}")
+
+    assert after["deadlines"]["correction"] == told["deadlines"]["correction"]
+
+
 async def test_what_a_change_does_not_touch_has_no_event(office: Office, admin: Caller) -> None:
     citizen, clerk = await office.citizen(), await office.staff()
     open_case, ended = await office.submitted(citizen), await office.submitted(citizen)
