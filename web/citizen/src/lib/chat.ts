@@ -10,6 +10,9 @@ import { photoBytes, inBrowser } from './outbox-storage'
 import { serverOrigin } from './origin'
 import { dropSession, session } from './session'
 import { uploadPhoto } from './uploads'
+// #ifndef H5
+import * as chatPackage from './chat-code'
+// #endif
 
 /** Grows with every change of what the client shows; computed values read it before they ask the client. */
 const revision = shallowRef(0)
@@ -42,8 +45,18 @@ export function openChat(): Promise<ChatClient> {
   return starting
 }
 
+/** A browser fetches the client when it is needed; a mini-program is loaded as a whole. */
+async function chatCode(): Promise<typeof import('./chat-code')> {
+  // #ifdef H5
+  return import('./chat-code')
+  // #endif
+  // #ifndef H5
+  return chatPackage
+  // #endif
+}
+
 async function start(me: string): Promise<ChatClient> {
-  const { ChatClient, socketIoTransport, uniStorage, wxWebSocket } = await import('@banshi/chat')
+  const { ChatClient, socketIoTransport, uniStorage, webStorage, wxWebSocket } = await chatCode()
   const transport = inBrowser
     ? socketIoTransport({ url: serverOrigin() })
     : socketIoTransport({ url: serverOrigin(), WebSocket: wxWebSocket(uni.connectSocket as never) })
@@ -53,7 +66,8 @@ async function start(me: string): Promise<ChatClient> {
     device: inBrowser ? 'h5' : 'mp-weixin',
     getTicket: async () => (await api.post('/api/socket-tickets')).ticket,
     transport,
-    storage: uniStorage(uni),
+    // of `uni`, a browser's build keeps only the members that are called by name
+    storage: inBrowser ? webStorage(localStorage) : uniStorage(uni),
     blobStore: inBrowser ? photoBytes : undefined,
     upload: async (photo, uploadId, onProgress, signal) => {
       const data = photo.data instanceof Blob ? photo.data : undefined
@@ -61,10 +75,10 @@ async function start(me: string): Promise<ChatClient> {
       const { ref, name } = photo
       await uploadPhoto({ path: '/api/consultation-photos', ref, data, name, fields, onProgress, signal })
     },
-    loadReceipts: async (conv: string) =>
-      (await api.get('/api/consultations/{consultation_id}/receipts', { path: { consultation_id: conv } })) as never,
+    loadReceipts: (conv) =>
+      api.get('/api/consultations/{consultation_id}/receipts', { path: { consultation_id: conv } }),
     onSessionEnded: () => void api.renew().then((renewed) => (renewed ? reopen() : dropSession())),
-  } as ConstructorParameters<typeof ChatClient>[0])
+  })
   made.subscribe(() => (revision.value += 1))
   client.value = made
   follow()
