@@ -17,8 +17,22 @@ from backend.domain.matters import ReceptionMode
 from backend.domain.organisation import Department, DepartmentKind, DutySpan, Holder, Post, Responsibility
 from backend.rest.context import CREATION_ID
 from backend.rest.operations import Routes
-from backend.rest.views import Body, Id, Line, Page, PageQuery, Query, View, id_cursor, page_of
-from handlers.staff import Name, Version
+from backend.rest.views import Body, Id, Line, Page, PageQuery, Query, id_cursor, page_of
+from handlers.organisation_views import (
+    Changed,
+    ChangeList,
+    DepartmentRow,
+    DepartmentView,
+    PostView,
+    ResponsibilityView,
+    change_view,
+    department_row,
+    department_view,
+    people_of,
+    post_view,
+    responsibility_view,
+)
+from handlers.staff import Name, Search, Version
 
 routes = Routes("organisation")
 
@@ -107,11 +121,21 @@ class VersionQuery(Query):
 
 class DepartmentQuery(PageQuery):
     kind: DepartmentKind | None = None
+    search: Search | None = Field(default=None, description="名称中的文字，或机构编码的开头")
 
 
 class PostQuery(PageQuery):
     department_id: Id | None = None
     unstaffed: bool | None = Field(default=None, description="只看无人岗位，或只看有人岗位")
+    holder_id: Id | None = Field(default=None, description="只看这名工作人员所在的岗位")
+
+
+class ChangesQuery(Query):
+    of: Changed
+    id: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9a-zA-Z-]+$")] = Field(
+        description="编号；工作日历填日期"
+    )
+    limit: int = Field(default=5, ge=1, le=20)
 
 
 class ResponsibilityQuery(PageQuery):
@@ -120,55 +144,8 @@ class ResponsibilityQuery(PageQuery):
     post_id: Id | None = None
 
 
-class SpanView(View):
-    start: str
-    end: str
-
-
-class HolderView(View):
-    staff_id: str
-    rank: int
-
-
-class DepartmentView(View):
-    id: Id
-    code: str
-    name: str
-    kind: DepartmentKind
-    area_code: str
-    duty_lead_ids: list[str]
-    duty_spans: list[SpanView]
-    address: str | None
-    phone: str | None
-    version: int
-
-
-class PostView(View):
-    id: Id
-    department_id: str
-    name: str
-    holders: list[HolderView]
-    duty_spans: list[SpanView]
-    unstaffed: bool
-    version: int
-
-
-class ResponsibilityView(View):
-    id: Id
-    department_id: str
-    post_id: str
-    matter_id: str | None
-    area_code: str | None
-    reception_mode: ReceptionMode | None
-    version: int
-
-
 def _spans(spans: Sequence[SpanModel]) -> tuple[DutySpan, ...]:
     return tuple(DutySpan(time.fromisoformat(span.start), time.fromisoformat(span.end)) for span in spans)
-
-
-def _span_views(spans: Sequence[DutySpan]) -> list[SpanView]:
-    return [SpanView(start=f"{span.start:%H:%M}", end=f"{span.end:%H:%M}") for span in spans]
 
 
 def _holders(holders: Sequence[HolderModel]) -> tuple[Holder, ...]:
@@ -189,43 +166,24 @@ def _changes(body: Body, **convert: Callable[[Any], Any]) -> dict[str, Any]:
     return changes
 
 
-def _department(item: Department) -> DepartmentView:
-    return DepartmentView(
-        id=item.id,
-        code=item.code,
-        name=item.name,
-        kind=item.kind,
-        area_code=item.area_code,
-        duty_lead_ids=list(item.duty_lead_ids),
-        duty_spans=_span_views(item.duty_spans),
-        address=item.address,
-        phone=item.phone,
-        version=item.version,
-    )
+async def _department(request: web.Request, actor: Actor, item: Department) -> DepartmentView:
+    return department_view(item, await request.config_dict[keys.ORGANISATION].people(actor, people_of([item])))
 
 
-def _post(item: Post) -> PostView:
-    return PostView(
-        id=item.id,
-        department_id=item.department_id,
-        name=item.name,
-        holders=[HolderView.model_validate(holder) for holder in item.holders],
-        duty_spans=_span_views(item.duty_spans),
-        unstaffed=not item.holders,
-        version=item.version,
-    )
-
-
-def _responsibility(item: Responsibility) -> ResponsibilityView:
-    return ResponsibilityView.model_validate(item)
+async def _post(request: web.Request, actor: Actor, item: Post) -> PostView:
+    return post_view(item, await request.config_dict[keys.ORGANISATION].people(actor, people_of([item])))
 
 
 @routes.get("/organisation/departments")
-async def list_departments(request: web.Request, query: DepartmentQuery, actor: Actor) -> Page[DepartmentView]:
-    """部门列表。"""
+async def list_departments(request: web.Request, query: DepartmentQuery, actor: Actor) -> Page[DepartmentRow]:
+    """部门列表，可按名称或机构编码查找。"""
     service = request.config_dict[keys.ORGANISATION]
-    found = await service.page_departments(actor, after=id_cursor(query.cursor), limit=query.limit + 1, kind=query.kind)
-    return page_of(found, query.limit, _department, lambda item: (item.id,))
+    found = await service.page_departments(
+        actor, after=id_cursor(query.cursor), limit=query.limit + 1, kind=query.kind, search=query.search
+    )
+    counts = await service.count_posts(actor, [item.id for item in found])
+    names = await service.people(actor, people_of(found))
+    return page_of(found, query.limit, lambda item: department_row(item, names, counts), lambda item: (item.id,))
 
 
 @routes.post("/organisation/departments", status=201, idempotent=True, errors=[Conflict])
@@ -241,13 +199,17 @@ async def create_department(request: web.Request, body: DepartmentBody, actor: A
         address=body.address,
         phone=body.phone,
     )
-    return _department(await request.config_dict[keys.ORGANISATION].create_department(actor, department))
+    return await _department(
+        request, actor, await request.config_dict[keys.ORGANISATION].create_department(actor, department)
+    )
 
 
 @routes.get("/organisation/departments/{department_id}")
 async def get_department(request: web.Request, department_id: Id, actor: Actor) -> DepartmentView:
     """一个部门。"""
-    return _department(await request.config_dict[keys.ORGANISATION].department(actor, department_id))
+    return await _department(
+        request, actor, await request.config_dict[keys.ORGANISATION].department(actor, department_id)
+    )
 
 
 @routes.patch("/organisation/departments/{department_id}", errors=[EditConflict])
@@ -257,20 +219,24 @@ async def update_department(
     """修改部门的名称、值班负责人、值班时间、地址或电话。"""
     changes = _changes(body, duty_lead_ids=tuple, duty_spans=_spans)
     service = request.config_dict[keys.ORGANISATION]
-    return _department(await service.update_department(actor, department_id, changes, version=body.version))
+    changed = await service.update_department(actor, department_id, changes, version=body.version)
+    return await _department(request, actor, changed)
 
 
 @routes.get("/organisation/posts")
 async def list_posts(request: web.Request, query: PostQuery, actor: Actor) -> Page[PostView]:
     """岗位列表；`unstaffed` 标出无人岗位。"""
-    found = await request.config_dict[keys.ORGANISATION].page_posts(
+    service = request.config_dict[keys.ORGANISATION]
+    found = await service.page_posts(
         actor,
         after=id_cursor(query.cursor),
         limit=query.limit + 1,
         department_id=query.department_id,
         unstaffed=query.unstaffed,
+        holder_id=query.holder_id,
     )
-    return page_of(found, query.limit, _post, lambda item: (item.id,))
+    names = await service.people(actor, people_of(found))
+    return page_of(found, query.limit, lambda item: post_view(item, names), lambda item: (item.id,))
 
 
 @routes.post("/organisation/posts", status=201, idempotent=True, errors=[Conflict])
@@ -283,13 +249,13 @@ async def create_post(request: web.Request, body: PostBody, actor: Actor) -> Pos
         holders=_holders(body.holders),
         duty_spans=_spans(body.duty_spans),
     )
-    return _post(await request.config_dict[keys.ORGANISATION].create_post(actor, post))
+    return await _post(request, actor, await request.config_dict[keys.ORGANISATION].create_post(actor, post))
 
 
 @routes.get("/organisation/posts/{post_id}")
 async def get_post(request: web.Request, post_id: Id, actor: Actor) -> PostView:
     """一个岗位。"""
-    return _post(await request.config_dict[keys.ORGANISATION].post(actor, post_id))
+    return await _post(request, actor, await request.config_dict[keys.ORGANISATION].post(actor, post_id))
 
 
 @routes.patch("/organisation/posts/{post_id}", errors=[EditConflict])
@@ -297,7 +263,8 @@ async def update_post(request: web.Request, post_id: Id, body: PostChanges, acto
     """修改岗位的名称、人员（A/B 岗）或值班时间。"""
     changes = _changes(body, holders=_holders, duty_spans=_spans)
     service = request.config_dict[keys.ORGANISATION]
-    return _post(await service.update_post(actor, post_id, changes, version=body.version))
+    changed = await service.update_post(actor, post_id, changes, version=body.version)
+    return await _post(request, actor, changed)
 
 
 @routes.get("/organisation/responsibilities")
@@ -313,7 +280,7 @@ async def list_responsibilities(
         matter_id=query.matter_id,
         post_id=query.post_id,
     )
-    return page_of(found, query.limit, _responsibility, lambda item: (item.id,))
+    return page_of(found, query.limit, responsibility_view, lambda item: (item.id,))
 
 
 @routes.post("/organisation/responsibilities", status=201, idempotent=True, errors=[Conflict])
@@ -328,14 +295,14 @@ async def create_responsibility(request: web.Request, body: ResponsibilityBody, 
         reception_mode=body.reception_mode,
     )
     service = request.config_dict[keys.ORGANISATION]
-    return _responsibility(await service.create_responsibility(actor, rule))
+    return responsibility_view(await service.create_responsibility(actor, rule))
 
 
 @routes.get("/organisation/responsibilities/{responsibility_id}")
 async def get_responsibility(request: web.Request, responsibility_id: Id, actor: Actor) -> ResponsibilityView:
     """一条责任分工。"""
     service = request.config_dict[keys.ORGANISATION]
-    return _responsibility(await service.responsibility(actor, responsibility_id))
+    return responsibility_view(await service.responsibility(actor, responsibility_id))
 
 
 @routes.patch("/organisation/responsibilities/{responsibility_id}", errors=[EditConflict])
@@ -344,7 +311,7 @@ async def update_responsibility(
 ) -> ResponsibilityView:
     """修改负责的岗位、区域或受理模式。"""
     service = request.config_dict[keys.ORGANISATION]
-    return _responsibility(
+    return responsibility_view(
         await service.update_responsibility(actor, responsibility_id, _changes(body), version=body.version)
     )
 
@@ -354,3 +321,12 @@ async def delete_responsibility(request: web.Request, responsibility_id: Id, que
     """删除责任分工。"""
     service = request.config_dict[keys.ORGANISATION]
     await service.delete_responsibility(actor, responsibility_id, version=query.version)
+
+
+@routes.get("/organisation/changes")
+async def list_organisation_changes(request: web.Request, query: ChangesQuery, actor: Actor) -> ChangeList:
+    """谁在什么时候改过一个部门、岗位、分工、账号或日期，新的在前；没有记录则为空。"""
+    service = request.config_dict[keys.ORGANISATION]
+    found = await service.changes(actor, query.of, query.id, limit=query.limit)
+    names = await service.people(actor, {event.actor_id for event in found})
+    return ChangeList(items=[change_view(event, names) for event in found])

@@ -23,6 +23,7 @@ routes = Routes("staff")
 Username = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9._-]{2,31}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Search = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Version = Annotated[int, Field(ge=1, le=2**53, description="读到的版本号；已被他人修改时返回 409")]
 
 
@@ -57,6 +58,9 @@ class StaffChangesBody(Body):
 
 class StaffQuery(PageQuery):
     department_id: Id | None = None
+    search: Search | None = Field(default=None, description="姓名中的文字，或用户名的开头")
+    role: Role | None = None
+    active: bool | None = Field(default=None, description="只看在职，或只看已停用")
 
 
 class StaffView(View):
@@ -162,9 +166,15 @@ async def change_password(request: web.Request, body: PasswordBody, actor: Actor
 
 @routes.get("/staff")
 async def list_staff(request: web.Request, query: StaffQuery, actor: Actor) -> Page[StaffView]:
-    """工作人员列表。"""
+    """工作人员列表，可按姓名、用户名、部门、角色和状态查找。"""
     found = await request.config_dict[keys.STAFF].page(
-        actor, after=id_cursor(query.cursor), limit=query.limit + 1, department_id=query.department_id
+        actor,
+        after=id_cursor(query.cursor),
+        limit=query.limit + 1,
+        department_id=query.department_id,
+        search=query.search,
+        role=query.role,
+        active=query.active,
     )
     return page_of(found, query.limit, _view, lambda staff: (staff.id,))
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from backend.domain.access import Actor
-from backend.domain.events import record
+from backend.domain.events import Event, record
 from backend.ports import Clock
 from backend.storage.database import Database, Session, retry_transient
 from backend.storage.documents import utc
@@ -46,6 +46,10 @@ class Audit:
                 await self.note(actor, aggregate, item_id, kind, version=version, changes=changes, session=session)
 
         await retry_transient(work)
+
+    async def latest(self, aggregate: str, item_id: str, *, limit: int) -> list[Event]:
+        """The last changes of one item, the newest first."""
+        return await self._events.latest(aggregate, item_id, limit=limit)
 
     async def note(
         self,

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import structlog
 
 from backend.domain.access import Actor, Permission, require
+from backend.domain.accounts import Staff
 from backend.domain.errors import EditConflict, InvalidInput, NotFound
+from backend.domain.events import Event
 from backend.domain.matters import ReceptionMode
 from backend.domain.organisation import (
     Candidate,
@@ -26,8 +28,8 @@ from backend.domain.organisation import (
 )
 from backend.services.audit import Audit
 from backend.storage.accounts import StaffStore
-from backend.storage.kept import AlreadyThere, Kept
-from backend.storage.organisation import OrganisationStore
+from backend.storage.kept import AlreadyThere, Kept, named
+from backend.storage.organisation import OrganisationStore, PostCount
 
 log = structlog.get_logger()
 
@@ -119,10 +121,33 @@ class OrganisationService:
         return _there(await self._store.department(department_id))
 
     async def page_departments(
-        self, actor: Actor, *, after: str | None, limit: int, kind: DepartmentKind | None = None
+        self,
+        actor: Actor,
+        *,
+        after: str | None,
+        limit: int,
+        kind: DepartmentKind | None = None,
+        search: str | None = None,
     ) -> list[Department]:
+        """`search` is in the name, or begins the code."""
         require(actor, Permission.READ_ORGANISATION)
-        return await self._store.departments.page(after=after, limit=limit, kind=kind.value if kind else None)
+        found = named(search, within="name", beginning="code")
+        return await self._store.departments.page(after=after, limit=limit, kind=kind.value if kind else None, **found)
+
+    async def count_posts(self, actor: Actor, department_ids: Iterable[str]) -> dict[str, PostCount]:
+        """How many posts each of these departments has."""
+        require(actor, Permission.READ_ORGANISATION)
+        return await self._store.count_posts(department_ids)
+
+    async def people(self, actor: Actor, staff_ids: Iterable[str]) -> dict[str, Staff]:
+        """Those of the staff that departments, posts and changes name, by id."""
+        require(actor, Permission.READ_ORGANISATION)
+        return await self._staff.many(staff_ids)
+
+    async def changes(self, actor: Actor, aggregate: str, item_id: str, *, limit: int) -> list[Event]:
+        """Who changed what last, the newest first; nothing for what came with a first start or an import."""
+        require(actor, Permission.MANAGE_ORGANISATION)
+        return await self._audit.latest(aggregate, item_id, limit=limit)
 
     async def create_department(self, actor: Actor, department: Department) -> Department:
         """Raises `AlreadyThere` for a code that is taken, `InvalidInput` for unknown leads."""
@@ -164,10 +189,13 @@ class OrganisationService:
         limit: int,
         department_id: str | None = None,
         unstaffed: bool | None = None,
+        holder_id: str | None = None,
     ) -> list[Post]:
-        """`unstaffed` True: those without a holder, False: those with one."""
+        """`unstaffed` True: those without a holder, False: those with one. `holder_id`: those that person holds."""
         require(actor, Permission.READ_ORGANISATION)
-        return await self._store.page_posts(after=after, limit=limit, department_id=department_id, unstaffed=unstaffed)
+        return await self._store.page_posts(
+            after=after, limit=limit, department_id=department_id, unstaffed=unstaffed, holder_id=holder_id
+        )
 
     async def create_post(self, actor: Actor, post: Post) -> Post:
         """Raises `InvalidInput` for an unknown department or holder."""

@@ -140,11 +140,21 @@ class StaffService:
         return await self._existing(staff_id)
 
     async def page(
-        self, actor: Actor, *, after: str | None, limit: int, department_id: str | None = None
+        self,
+        actor: Actor,
+        *,
+        after: str | None,
+        limit: int,
+        department_id: str | None = None,
+        search: str | None = None,
+        role: Role | None = None,
+        active: bool | None = None,
     ) -> list[Staff]:
-        """Up to `limit` after the id `after`, in the order of ids."""
+        """Up to `limit` after the id `after`, in the order of ids. `search` is in the name or begins the username."""
         require(actor, Permission.READ_ORGANISATION)
-        return await self._staff.page(after=after, limit=limit, department_id=department_id)
+        return await self._staff.page(
+            after=after, limit=limit, department_id=department_id, search=search, role=role, active=active
+        )
 
     async def update(self, actor: Actor, staff_id: str, changes: StaffChanges, *, version: int) -> Staff:
         """Change what is given. Roles and department hold at once; deactivation ends all sessions.

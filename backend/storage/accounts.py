@@ -16,6 +16,7 @@ from backend.domain.errors import EditConflict
 from backend.domain.ids import new_id
 from backend.storage.database import Database, IndexDeclaration, Session
 from backend.storage.documents import from_document, to_document, utc
+from backend.storage.kept import named
 
 INDEXES: list[IndexDeclaration] = [
     ("citizens", [("openid", 1)], {"unique": True, "name": "openid"}),
@@ -99,9 +100,20 @@ class StaffStore:
         document = await self._staff.find_one({"_id": staff_id}, {"password_hash": 1})
         return str(document["password_hash"]) if document else None
 
-    async def page(self, *, after: str | None, limit: int, department_id: str | None = None) -> list[Staff]:
-        """In the order of their ids."""
-        criteria: dict[str, Any] = {"department_id": department_id} if department_id else {}
+    async def page(
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        department_id: str | None = None,
+        search: str | None = None,
+        role: Role | None = None,
+        active: bool | None = None,
+    ) -> list[Staff]:
+        """In the order of their ids. `search` is in the name, or begins the username."""
+        wanted = {"department_id": department_id, "roles": role.value if role else None, "active": active}
+        criteria: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        criteria |= named(search, within="name", beginning="username")
         if after is not None:
             criteria["_id"] = {"$gt": after}
         found = self._staff.find(criteria, {"password_hash": 0}).sort("_id", 1).limit(limit)

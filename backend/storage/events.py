@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pymongo import ASCENDING, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from backend.domain.errors import EditConflict
@@ -102,6 +102,12 @@ class EventStore:
         if shown:
             query["text"] = {"$ne": ""}
         cursor = self._events.find(query).sort("sequence", ASCENDING)
+        return [from_document(Event, document) async for document in cursor]
+
+    async def latest(self, aggregate: str, aggregate_id: str, *, limit: int) -> list[Event]:
+        """The last `limit` events of one aggregate, the newest first."""
+        query = {"aggregate": aggregate, "aggregate_id": aggregate_id}
+        cursor = self._events.find(query).sort("sequence", DESCENDING).limit(limit)
         return [from_document(Event, document) async for document in cursor]
 
     async def by_request(self, aggregate_id: str, request_id: str) -> Event | None:

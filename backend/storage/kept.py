@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -33,6 +34,20 @@ class AlreadyThere(Conflict):
 
     code = "already-there"
     title = "已经存在相同的记录"
+
+
+def named(text: str | None, *, within: str, beginning: str) -> dict[str, Any]:
+    """What finds those with `text` in the field `within`, or at the beginning of the field `beginning`;
+    everything for no text. Capitals do not matter."""
+    if not text or not text.strip():
+        return {}
+    wanted = re.escape(text.strip())
+    return {
+        "$or": [
+            {within: {"$regex": wanted, "$options": "i"}},
+            {beginning: {"$regex": f"^{wanted}", "$options": "i"}},
+        ]
+    }
 
 
 class Kept(Generic[T]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,14 @@ class Place:
     roles: frozenset[Role]
 
 
+@dataclass(frozen=True, slots=True)
+class PostCount:
+    """How many posts a department has, and how many of them nobody holds."""
+
+    posts: int
+    unstaffed: int
+
+
 class OrganisationStore:
     """The three collections, and the questions that go across them."""
 
@@ -51,11 +60,35 @@ class OrganisationStore:
         return await self.posts.get(post_id)
 
     async def page_posts(
-        self, *, after: str | None, limit: int, department_id: str | None, unstaffed: bool | None
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        department_id: str | None,
+        unstaffed: bool | None,
+        holder_id: str | None = None,
     ) -> list[Post]:
-        """In the order of ids; `unstaffed` True are those without a holder, False those with one."""
+        """In the order of ids; `unstaffed` True are those without a holder, False those with one.
+        `holder_id` keeps the posts of one member of the staff."""
         holders: Any = None if unstaffed is None else ([] if unstaffed else {"$ne": []})
-        return await self.posts.page(after=after, limit=limit, department_id=department_id, holders=holders)
+        held = {} if holder_id is None else {"holders.staff_id": holder_id}
+        return await self.posts.page(after=after, limit=limit, department_id=department_id, holders=holders, **held)
+
+    async def count_posts(self, department_ids: Iterable[str]) -> dict[str, PostCount]:
+        """How many posts departments have; those without any are left out."""
+        counted = self._database["posts"].aggregate(
+            [
+                {"$match": {"department_id": {"$in": list(department_ids)}}},
+                {
+                    "$group": {
+                        "_id": "$department_id",
+                        "posts": {"$sum": 1},
+                        "unstaffed": {"$sum": {"$cond": [{"$eq": ["$holders", []]}, 1, 0]}},
+                    }
+                },
+            ]
+        )
+        return {found["_id"]: PostCount(found["posts"], found["unstaffed"]) async for found in counted}
 
     async def post_for(
         self,

@@ -105,7 +105,7 @@ async def test_holders_of_a_post(admin: Caller, login_staff: LoginStaff, service
     assert (await second.get("/api/staff/me"))[1]["post_ids"] == [made["id"]]
     await admin.patch(f"/api/staff/{first.actor_id}", {"version": 1, "active": False})
     _, left = await admin.get(path)
-    assert left["holders"] == both[:1]
+    assert left["holders"] == [{**both[0], "name": "测试人员"}]
     status, _ = await admin.patch(path, {"version": left["version"], "holders": []})
     assert status == 200
     kinds = [event.kind for event in await services.events.of("post", made["id"])]
@@ -168,6 +168,50 @@ async def test_paging(admin: Caller) -> None:
         query["cursor"] = page["next_cursor"]
     assert sorted(seen) == [f"10{number}" for number in range(5)]
     assert query["cursor"] is None
+
+
+async def test_finding_departments(admin: Caller, login_staff: LoginStaff) -> None:
+    bureau = await department(admin, "113301", name="民政局")
+    await department(admin, "113302", kind="street", name="东山街道")
+    clerk = await login_staff(name="陈洁")
+    await post(admin, bureau["id"], holders=[{"staff_id": clerk.actor_id, "rank": 1}])
+    await post(admin, bureau["id"], name="低保岗")
+
+    async def found(query: str) -> list[tuple[str, int, int]]:
+        _, page = await admin.get(f"{ROOT}/departments?{query}")
+        return [(row["name"], row["posts"], row["unstaffed_posts"]) for row in page["items"]]
+
+    assert await found("search=民政") == [("民政局", 2, 1)]
+    assert await found("search=113302") == [("东山街道", 0, 0)]
+    assert await found("search=3302") == await found("search=.*") == await found("search=民政&kind=street") == []
+    assert len(await found("search=%20")) == 2
+
+
+async def test_people_have_names(admin: Caller, login_staff: LoginStaff) -> None:
+    bureau = await department(admin)
+    clerk = await login_staff(name="陈洁", department_id=bureau["id"])
+    held = await post(admin, bureau["id"], holders=[{"staff_id": clerk.actor_id, "rank": 1}])
+    assert held["holders"] == [{"staff_id": clerk.actor_id, "rank": 1, "name": "陈洁"}]
+    await post(admin, bureau["id"], name="低保岗")
+    _, page = await admin.get(f"{ROOT}/posts?holder_id={clerk.actor_id}")
+    assert page["items"] == [held]
+    path = f"{ROOT}/departments/{bureau['id']}"
+    _, led = await admin.patch(path, {"version": 1, "duty_lead_ids": [clerk.actor_id]})
+    assert led["duty_leads"] == [{"id": clerk.actor_id, "name": "陈洁", "active": True}]
+
+
+async def test_who_changed_what(admin: Caller, login_staff: LoginStaff) -> None:
+    bureau = await department(admin)
+    await admin.patch(f"{ROOT}/departments/{bureau['id']}", {"version": 1, "name": "民政局", "phone": "88"})
+    changes = f"{ROOT}/changes?of=department&id={bureau['id']}"
+    status, answer = await admin.get(changes)
+    last, first = answer["items"]
+    assert (status, first["kind"], first["version"]) == (200, "created", 1)
+    assert (last["kind"], last["fields"], last["version"]) == ("changed", ["name", "phone"], 2)
+    assert last["by"]["id"] == admin.actor_id
+    assert (await admin.get(f"{changes}&limit=1"))[1]["items"] == [last]
+    assert (await admin.get(f"{ROOT}/changes?of=post&id={bureau['id']}"))[1] == {"items": []}
+    assert (await (await login_staff(Role.CLERK)).get(changes))[0] == 403
 
 
 async def test_who_may(admin: Caller, login_staff: LoginStaff, login_citizen: LoginCitizen) -> None:

@@ -97,6 +97,22 @@ async def test_paging(admin: Caller) -> None:
     assert (await admin.get(STAFF, params={"cursor": "nonsense"}))[0] == 422
 
 
+async def test_finding_staff(admin: Caller) -> None:
+    await made(admin, "chen.jie", name="陈洁", roles=["clerk", "lead"])
+    _, gone = await made(admin, "chen.li", name="李晨", roles=["editor"])
+    path = f"/api/staff/{gone['staff']['id']}"
+    assert (await admin.patch(path, {"version": 1, "active": False}))[0] == 200
+
+    async def found(query: str) -> list[str]:
+        _, page = await admin.get(f"/api/staff?{query}")
+        return sorted(staff["username"] for staff in page["items"])
+
+    assert await found("search=CHEN") == ["chen.jie", "chen.li"]
+    assert await found("search=陈") == await found("role=lead") == ["chen.jie"]
+    assert await found("search=jie") == await found("search=chen&active=false&role=clerk") == []
+    assert await found("active=false") == ["chen.li"]
+
+
 async def test_roles_change_at_once(admin: Caller, login_staff: LoginStaff) -> None:
     clerk = await login_staff(Role.CLERK)
     path = f"{STAFF}/{clerk.actor_id}"
