@@ -21,9 +21,9 @@ export const citizen = area(
 
     homeTitle: (district: string) => `${district}办事`,
     homeTitlePlain: '办事',
-    homeLead: '查指南、问工作人员、拍照办理、查进度',
+    homeLead: '查指南、问人、拍照办理',
     searchLabel: '搜索事项',
-    searchPlaceholder: '想办什么事？如：办居住证',
+    searchPlaceholder: '想办什么事？',
     searchButton: '搜索',
     searchClear: '清除输入',
     searchHistory: '最近搜过',
@@ -41,9 +41,9 @@ export const citizen = area(
     searchBrowse: '按主题找',
 
     askTitle: '问一问',
-    askText: '工作人员在线解答',
+    askText: '工作人员解答',
     myCasesTitle: '我的办件',
-    myCasesText: '进度、补材料',
+    myCasesText: '进度、补正',
     largeOn: '切换到大字版',
     largeOff: '回到标准字号',
     largeShort: '大字版',
