@@ -112,6 +112,7 @@ function follow(): void {
   document.addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'visible') client.value?.wake()
   })
+  window.addEventListener('online', () => client.value?.wake())
   window.addEventListener('pageshow', () => client.value?.wake())
   // #endif
   // #ifndef H5

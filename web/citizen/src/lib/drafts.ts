@@ -134,7 +134,7 @@ export class Draft {
     const here = kept<Kept>(PREFIX + caseId)
     const { merged, differing } = here
       ? merge({ ...theirs, ...here.base }, { ...theirs, ...here.mine }, theirs)
-      : { merged: theirs, differing: {} }
+      : { merged: { ...theirs }, differing: {} }
     this.base = theirs
     this.form = { ...of.form }
     this.version = of.version
