@@ -1,6 +1,7 @@
 import {
   ChatClient,
   socketIoTransport,
+  systemClock,
   webStorage,
   type ConversationView,
   type Status,
@@ -10,7 +11,7 @@ import { computed, shallowReactive, shallowRef } from 'vue'
 import { api } from '../api'
 import { blobStore } from './blobs'
 import { connection } from './connection'
-import { setClock } from './now'
+import { serverNow, setClock } from './now'
 import { hasRole, logInAgain, onBegin, onLeave, session, type Me } from './session'
 import { countUnsent } from './unsent'
 import { upload } from './upload'
@@ -75,6 +76,8 @@ function begin(me: Me): void {
     getTicket: async () => (await api.post('/api/socket-tickets')).ticket,
     transport: socketIoTransport(),
     storage: webStorage(localStorage),
+    // what is on its way shows the same time as what has arrived, whatever this computer's clock says
+    clock: { ...systemClock, now: serverNow },
     blobStore,
     upload,
     loadReceipts: (conv) =>
@@ -109,6 +112,21 @@ async function leave(): Promise<void> {
 /** The network may be back: try at once. */
 export function wakeChat(): void {
   held.client?.wake()
+}
+
+/** Presence holds for all desks of a person: their other tabs ask the server for the same and show its answer. */
+const presence = new BroadcastChannel('banshi-desk-presence')
+presence.onmessage = ({ data }: MessageEvent<{ id: string; available: boolean }>) => {
+  if (held.client && data.id === session.me?.id && held.status?.available !== data.available) {
+    void held.client.setPresence(data.available ? 'available' : 'away').catch(() => undefined)
+  }
+}
+
+/** Take new consultations, or not. Resolves to what the server says now. */
+export async function setPresence(wanted: boolean): Promise<boolean> {
+  const available = await chat().setPresence(wanted ? 'available' : 'away')
+  presence.postMessage({ id: session.me?.id ?? '', available })
+  return available
 }
 
 onBegin(begin)
