@@ -67,6 +67,7 @@ export function onChange(listener: (convs: ReadonlySet<string>) => void): void {
 }
 
 function begin(me: Me): void {
+  void setClock().catch(() => undefined)
   if (!talks() || held.client) return
   const client = new ChatClient({
     namespace: '/clerk',
@@ -96,7 +97,6 @@ function begin(me: Me): void {
     version.value += 1
     for (const listener of changeListeners) listener(convs)
   })
-  void setClock().catch(() => undefined)
   void client.start()
 }
 
