@@ -15,6 +15,7 @@ export interface Session {
 }
 
 const NAME = 'session'
+const DEVICE_LIMIT = 64
 
 export const session = ref<Session | null>(kept<Session>(NAME))
 export const loggedIn = computed(() => session.value !== null)
@@ -146,9 +147,17 @@ export async function logOut(end: () => Promise<unknown>): Promise<void> {
   take(null)
 }
 
+/** What the list of devices calls this one: maker and model of a phone, browser and system of what has neither. */
 function device(): string {
   const info = uni.getSystemInfoSync()
-  const name = [info.deviceBrand ?? info.brand, info.deviceModel ?? info.model].filter(Boolean).join(' ')
-  // eslint-disable-next-line no-control-regex
-  return (name || '手机').replace(/[\x00-\x1f\x7f]/g, ' ').slice(0, 64)
+  let names = [info.deviceBrand ?? info.brand, info.deviceModel ?? info.model]
+  // #ifdef H5
+  names = [info.browserName, info.osName, info.deviceType === 'pc' ? '' : info.deviceModel]
+  // #endif
+
+  const name = names
+    .filter(Boolean)
+    .join(' ')
+    .replace(/[\x00-\x1f\x7f]/g, ' ')
+  return name.slice(0, DEVICE_LIMIT)
 }

@@ -109,7 +109,7 @@ export const citizen = area(
     meNameSaved: '称呼已保存',
     meNotices: '通知',
     meDevices: '登录设备',
-    meDevicesText: '看看在哪些手机上登录着',
+    meDevicesText: '看看在哪些设备上登录着',
     meTextSize: '大字版',
     meTextSizeText: '字更大，颜色更清楚',
     meLanguage: '语言',
@@ -133,7 +133,7 @@ export const citizen = area(
 
     sessionsTitle: '登录设备',
     sessionsLead: '不认识的设备，请退出它的登录。',
-    sessionCurrent: '这台手机',
+    sessionCurrent: '正在用的这台',
     sessionSeen: (when: string) => `最近使用：${when}`,
     sessionSince: (when: string) => `登录于：${when}`,
     sessionUnknown: '未命名的设备',
@@ -141,7 +141,7 @@ export const citizen = area(
     sessionEndOf: (name: string) => `退出 ${name} 的登录`,
     sessionEnded: '已退出那台设备的登录',
     sessionEndAll: '退出所有设备的登录',
-    sessionEndAllAsk: '所有手机（包括这台）都要重新登录。',
+    sessionEndAllAsk: '所有设备（包括这台）都要重新登录。',
   },
   {
     back: 'Back',
@@ -275,7 +275,7 @@ export const citizen = area(
 
     sessionsTitle: 'Devices',
     sessionsLead: 'Log out devices that you do not know.',
-    sessionCurrent: 'This phone',
+    sessionCurrent: 'This device',
     sessionSeen: (when) => `Last used: ${when}`,
     sessionSince: (when) => `Logged in: ${when}`,
     sessionUnknown: 'Device without a name',
