@@ -1,4 +1,4 @@
-import { ChatDotRound, House } from '@element-plus/icons-vue'
+import { ChatDotRound, Files, House } from '@element-plus/icons-vue'
 import type { desk } from '@banshi/words'
 import { markRaw, type Component } from 'vue'
 import type { RouteRecordRaw } from 'vue-router'
@@ -33,12 +33,23 @@ const all: Section[] = [
     path: '/conversations',
     icon: ChatDotRound,
     group: 'work',
-    roles: ['clerk', 'lead', 'triage', 'supervisor'],
+    roles: ['clerk', 'lead', 'triage'],
     order: 10,
     page: () => import('./pages/conversations/ConversationsPage.vue'),
     more: [{ path: ':conv', component: () => import('./pages/conversations/ConversationsPage.vue') }],
     full: true,
     badge: () => unreadCount.value,
+  },
+  {
+    name: 'cases',
+    path: '/cases',
+    icon: Files,
+    group: 'work',
+    roles: ['clerk', 'lead', 'triage', 'supervisor'],
+    order: 20,
+    page: () => import('./pages/cases/CasesPage.vue'),
+    more: [{ path: ':id', component: () => import('./pages/cases/CaseRoute.vue') }],
+    full: true,
   },
 ]
 

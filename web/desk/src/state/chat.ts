@@ -49,12 +49,7 @@ export function viewOf(conv: string): ConversationView | null {
   return held.client?.view(conv) ?? null
 }
 
-/** Whether the person takes part in consultations at all. */
-export function talks(): boolean {
-  return hasRole('clerk', 'lead', 'triage', 'supervisor')
-}
-
-/** Whether the person answers citizens; a supervisor only reads. */
+/** Whether the person answers citizens. The server opens desks to nobody else. */
 export function answers(): boolean {
   return hasRole('clerk', 'lead', 'triage')
 }
@@ -68,7 +63,7 @@ export function onChange(listener: (convs: ReadonlySet<string>) => void): void {
 
 function begin(me: Me): void {
   void setClock().catch(() => undefined)
-  if (!talks() || held.client) return
+  if (!answers() || held.client) return
   const client = new ChatClient({
     namespace: '/clerk',
     me: { id: me.id, name: me.name },

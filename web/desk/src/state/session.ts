@@ -44,10 +44,11 @@ export function known(): Promise<void> {
 }
 
 function begin(me: Me): void {
-  const same = state.me?.id === me.id
+  const begun = state.me?.id === me.id && !state.me.must_change_password
   state.me = me
   localStorage.setItem(KEPT, JSON.stringify(me))
-  if (!same) for (const work of beginWork) work(me)
+  // until an initial password is changed the server refuses everything else
+  if (!begun && !me.must_change_password) for (const work of beginWork) work(me)
 }
 
 /** Log in; over a page whose session ended, what waited goes on. */
@@ -68,8 +69,8 @@ export async function logIn(username: string, password: string): Promise<void> {
 /** Change the own password; the session stays, those of other devices end. */
 export async function changePassword(current: string, fresh: string): Promise<void> {
   await api.post('/api/staff/password', { body: { current_password: current, new_password: fresh } })
-  if (state.me) state.me.must_change_password = false
-  await recheck()
+  const { me } = state
+  await recheck().catch(() => me && begin({ ...me, roles: [...me.roles], must_change_password: false }))
 }
 
 /** Ask the server again who we are: roles and posts may have changed. */
@@ -99,7 +100,7 @@ export function giveUp(): void {
 /** Called with whoever is there, now or when they log in. */
 export function onBegin(work: (me: Me) => void): void {
   beginWork.push(work)
-  if (state.me) work(state.me as Me)
+  if (state.me && !state.me.must_change_password) work(state.me)
 }
 
 /** Called before logging out. */
