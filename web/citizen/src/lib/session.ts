@@ -154,10 +154,7 @@ function device(): string {
   // #ifdef H5
   names = [info.browserName, info.osName, info.deviceType === 'pc' ? '' : info.deviceModel]
   // #endif
-
-  const name = names
-    .filter(Boolean)
-    .join(' ')
-    .replace(/[\x00-\x1f\x7f]/g, ' ')
+  const printable = (letter: string) => letter >= ' ' && letter !== '\x7f'
+  const name = Array.from(names.filter(Boolean).join(' ')).filter(printable).join('')
   return name.slice(0, DEVICE_LIMIT)
 }
