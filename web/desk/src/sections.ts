@@ -1,4 +1,15 @@
-import { ChatDotRound, Files, House } from '@element-plus/icons-vue'
+import {
+  Calendar,
+  ChatDotRound,
+  Document,
+  Files,
+  House,
+  Memo,
+  OfficeBuilding,
+  Postcard,
+  Upload,
+  User,
+} from '@element-plus/icons-vue'
 import type { desk } from '@banshi/words'
 import { markRaw, type Component } from 'vue'
 import type { RouteRecordRaw } from 'vue-router'
@@ -50,6 +61,84 @@ const all: Section[] = [
     page: () => import('./pages/cases/CasesPage.vue'),
     more: [{ path: ':id', component: () => import('./pages/cases/CaseRoute.vue') }],
     full: true,
+  },
+  {
+    name: 'matters',
+    path: '/matters',
+    icon: Document,
+    group: 'office',
+    roles: ['editor', 'admin'],
+    order: 10,
+    page: () => import('./pages/catalogue/MattersPage.vue'),
+    more: [{ path: ':matter', component: () => import('./pages/catalogue/MatterPage.vue') }],
+  },
+  {
+    name: 'imports',
+    path: '/imports',
+    icon: Upload,
+    group: 'office',
+    roles: ['editor', 'admin'],
+    order: 20,
+    page: () => import('./pages/imports/ImportsPage.vue'),
+    more: [{ path: ':import', component: () => import('./pages/imports/ImportPage.vue') }],
+  },
+  {
+    name: 'announcements',
+    path: '/announcements',
+    icon: Memo,
+    group: 'office',
+    roles: ['editor', 'admin'],
+    order: 30,
+    page: () => import('./pages/announcements/AnnouncementsPage.vue'),
+    more: [{ path: ':announcement', component: () => import('./pages/announcements/AnnouncementPage.vue') }],
+  },
+  {
+    name: 'organisation',
+    path: '/organisation',
+    icon: OfficeBuilding,
+    group: 'office',
+    roles: ['admin'],
+    order: 40,
+    page: () => import('./pages/organisation/DepartmentsPage.vue'),
+    more: [
+      { path: 'new', component: () => import('./pages/organisation/DepartmentNewPage.vue') },
+      { path: ':id', component: () => import('./pages/organisation/DepartmentPage.vue') },
+    ],
+  },
+  {
+    name: 'posts',
+    path: '/posts',
+    icon: Postcard,
+    group: 'office',
+    roles: ['admin'],
+    order: 50,
+    page: () => import('./pages/organisation/PostsPage.vue'),
+    more: [
+      { path: 'new', component: () => import('./pages/organisation/PostNewPage.vue') },
+      { path: ':id', component: () => import('./pages/organisation/PostPage.vue') },
+    ],
+  },
+  {
+    name: 'staff',
+    path: '/staff',
+    icon: User,
+    group: 'office',
+    roles: ['admin'],
+    order: 60,
+    page: () => import('./pages/staff/StaffPage.vue'),
+    more: [
+      { path: 'new', component: () => import('./pages/staff/StaffNewPage.vue') },
+      { path: ':id', component: () => import('./pages/staff/StaffOnePage.vue') },
+    ],
+  },
+  {
+    name: 'calendar',
+    path: '/calendar',
+    icon: Calendar,
+    group: 'office',
+    roles: ['admin'],
+    order: 70,
+    page: () => import('./pages/calendar/CalendarPage.vue'),
   },
 ]
 
