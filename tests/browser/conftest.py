@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from playwright.sync_api import expect
 
 from backend.commands.browser.desk import Desk
 from backend.commands.browser.phone import Phone
-from backend.commands.browser.window import Window, find_chromium, open_browser
+from backend.commands.browser.window import PATIENCE, Window, find_chromium, open_browser
 from backend.commands.build_web import build
 from backend.commands.errors import CommandError
 from tests.browser.network import Network
@@ -55,6 +56,7 @@ def browser() -> Iterator[Browser]:
         install_chromium()
     if not find_chromium():
         unavailable("Chromium is not on this machine: apt-get install chromium fonts-noto-cjk")
+    expect.set_options(timeout=PATIENCE)
     with open_browser() as opened:
         yield opened
 

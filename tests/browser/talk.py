@@ -11,7 +11,7 @@ from backend.commands.browser.window import Window
 from tests.embedded.machine import wait_until
 
 _ON_SCREEN = """bubbles => bubbles.map(bubble => {
-  const text = bubble.querySelector('.bubble-text, p.text')?.textContent ?? ''
+  const text = bubble.querySelector('.bubble-text, p.text')?.innerText ?? ''
   const photos = bubble.querySelectorAll('[data-testid="photo"]').length
   return photos ? `${text}[${photos}]` : text
 })"""
