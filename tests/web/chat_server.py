@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,13 @@ from aiohttp.test_utils import TestServer
 
 from backend.composition import Services, open_services
 from backend.domain.access import SYSTEM, Role
+from backend.domain.calendar import SHANGHAI, is_working_day
 from backend.domain.ids import new_id
 from backend.embedded import EmbeddedMongo, EmbeddedRedis
 from backend.services.staff import NewStaff, generate_password
 from backend.wechat_standin import create_standin_app
 from config.settings import Settings
-from tests.chat.conftest import MONDAY, Office, found_office
+from tests.chat.conftest import Office, found_office
 from tests.chat.test_nodes import NodeProcess
 from tests.conftest import set_clock
 
@@ -105,6 +107,15 @@ class ChatServer:
         return {"id": staff_id, "name": name, "token": found["access_token"]}
 
 
+def office_hours() -> datetime:
+    """10 o'clock of the next working day. Not in the past: the database's own clock is not warped, and it would
+    delete sessions that ended long ago while they are used here."""
+    day = datetime.now(SHANGHAI).date() + timedelta(days=1)
+    while not is_working_day(day).is_working:
+        day += timedelta(days=1)
+    return datetime.combine(day, time(10), SHANGHAI)
+
+
 @asynccontextmanager
 async def chat_server(folder: Path, mongo: str, redis: str) -> AsyncIterator[ChatServer]:
     """All of it, on an own database."""
@@ -122,8 +133,9 @@ async def chat_server(folder: Path, mongo: str, redis: str) -> AsyncIterator[Cha
             wechat_base_url=address,
         )
         services = await stack.enter_async_context(open_services(settings))
-        set_clock(services.clock, MONDAY)  # type: ignore[arg-type]  # warped in this mode
+        set_clock(services.clock, office_hours())  # type: ignore[arg-type]  # warped in this mode
         office = await found_office(services)
+        os.environ["BANSHI_LOGIN_RATE_PER_MINUTE"] = "100000"  # the node inherits it
         node = NodeProcess(settings, folder / "node.log")
         await node.start()
         stack.push_async_callback(node.kill)

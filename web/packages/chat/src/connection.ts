@@ -1,6 +1,6 @@
 /** One connection after the other: tickets, attempts, the hello, questions and answers, beats. */
 import type { Clock, TimerHandle } from './clock'
-import { ChatProblem, isTransient, problemOf, type Problem } from './problem'
+import { ChatProblem, problemOf, type Problem } from './problem'
 import { PROTOCOL_VERSION, type Ack, type HelloAnswer, type Namespace } from './protocol'
 import type { ChatSocket, Transport } from './transport'
 import type { Status } from './types'
@@ -60,6 +60,7 @@ export class Connection {
       attempt: 0,
       nextTryAt: null,
       reason: 'stopped',
+      problem: null,
       available: null,
       storageFailing: false,
     }
@@ -160,7 +161,7 @@ export class Connection {
       if (generation !== this.generation) return
       const problem = problemOf(error)
       if (problem && (SESSION_OVER.has(problem.code) || problem.status === 401)) return this.end(problem)
-      return this.fail(problem && !isTransient(error) ? 'refused' : 'network')
+      return this.fail(problem && problem.status !== 0 ? 'refused' : 'network', problem)
     }
     if (generation !== this.generation) return
     const mine = (): boolean => generation === this.generation
@@ -185,11 +186,18 @@ export class Connection {
       const done = await this.greet(this.hooks.cursors(), true)
       if (generation !== this.generation) return
       if (!done) return this.fail('network')
-    } catch {
-      return generation === this.generation ? this.fail('refused') : undefined
+    } catch (error) {
+      return generation === this.generation ? this.fail('refused', problemOf(error)) : undefined
     }
     this.attempt = 0
-    this.set({ online: true, reason: null, attempt: 0, nextTryAt: null, since: this.options.clock.now() })
+    this.set({
+      online: true,
+      reason: null,
+      problem: null,
+      attempt: 0,
+      nextTryAt: null,
+      since: this.options.clock.now(),
+    })
     this.hooks.online()
     this.later()
   }
@@ -198,7 +206,7 @@ export class Connection {
     const problem = problemOf({ problem: error.data }) ?? { code: error.code, title: '', status: 0, detail: '' }
     if (error.code === 'session-ended') return this.end(problem)
     if (error.code === 'unsupported-version') return this.stop('unsupported-version')
-    this.fail('refused')
+    this.fail('refused', problem)
   }
 
   private closed(): void {
@@ -226,8 +234,9 @@ export class Connection {
     this.hooks.ended(problem)
   }
 
-  private fail(reason: 'network' | 'refused'): void {
+  private fail(reason: 'network' | 'refused', problem: Problem | null = null): void {
     this.attempt += 1
+    this.status.problem = problem
     this.lose(reason)
     this.again()
   }

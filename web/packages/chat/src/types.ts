@@ -27,6 +27,8 @@ export interface Status {
   nextTryAt: number | null
   /** Why it is not online. `unsupported-version`: the page must be loaded anew; no further attempt is made. */
   reason: 'connecting' | 'network' | 'refused' | 'sleeping' | 'stopped' | 'session-ended' | 'unsupported-version' | null
+  /** What the server said when it refused the last attempt, if it did. */
+  problem: Problem | null
   /** A desk's own state, once the server told it. */
   available: boolean | null
   /** What was typed could not be stored on this device: it is sent, but would not survive a reload. */

@@ -29,12 +29,15 @@ export async function http(person: Person, path: string, init: RequestInit = {},
   const headers = { Authorization: `Bearer ${person.token}`, ...init.headers }
   const response = await fetch(base + path, { ...init, headers })
   const body = (await response.json()) as { code?: string }
-  if (!response.ok) throw Object.assign(new Error(path), { problem: { ...body, status: response.status } })
+  if (!response.ok)
+    throw Object.assign(new Error(`${path}: ${JSON.stringify(body)}`), {
+      problem: { ...body, status: response.status },
+    })
   return body
 }
 
 /** Wait until something is there, and answer it. */
-export const wait = <T>(condition: () => T, timeout = 8_000): Promise<NonNullable<T>> =>
+export const wait = <T>(condition: () => T, timeout = 15_000): Promise<NonNullable<T>> =>
   vi.waitFor(
     () => {
       const found = condition()
@@ -80,10 +83,10 @@ export function device(
       const made = (await http(person, '/api/socket-tickets', { method: 'POST' })) as { ticket: string }
       return made.ticket
     },
-    transport: socketIoTransport({ url: through?.url ?? office.url, timeout: 1_500 }),
+    transport: socketIoTransport({ url: through?.url ?? office.url, timeout: 3_000 }),
     storage: memoryStorage(area),
     pauses: [20, 200],
-    answerTimeout: 800,
+    answerTimeout: 1_200,
     beatEvery: 400,
     ...options,
   })
@@ -94,7 +97,7 @@ export function device(
 export async function online(person: Person, options: Parameters<typeof device>[1] = {}): Promise<ChatClient> {
   const client = device(person, options)
   await client.start()
-  await wait(() => client.status.online)
+  await vi.waitFor(() => expect(client.status).toMatchObject({ online: true }), { timeout: 15_000, interval: 20 })
   return client
 }
 

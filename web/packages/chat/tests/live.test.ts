@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import { ChatProblem, type ChatClient } from '../src'
+import { ChatProblem, systemClock, type ChatClient, type Clock } from '../src'
 import {
   bubbles,
   cleanUp,
@@ -119,9 +119,13 @@ describe('talking', () => {
 
   test('typing shows on the other side and goes away', async () => {
     const conv = await opened()
+    // a desk on which time goes ten times as fast
+    const clock: Clock = { ...systemClock, setTimeout: (work, after) => systemClock.setTimeout(work, after / 10) }
+    const fast = await online(office.clerk, { clock, answerTimeout: 8_000, beatEvery: 10_000 })
+    await fast.follow(conv)
     phone.typing(conv)
-    await wait(() => desk.view(conv).typing === 'citizen')
-    await wait(() => desk.view(conv).typing === null, 8_000)
+    await wait(() => fast.view(conv).typing === 'citizen')
+    await wait(() => fast.view(conv).typing === null)
   })
 })
 
