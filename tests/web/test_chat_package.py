@@ -14,7 +14,7 @@ import pytest
 
 WEB = Path(__file__).parents[2] / "web"
 #: Seconds; the run itself takes well under a minute.
-PATIENCE = 240
+PATIENCE = 400
 
 
 @pytest.mark.timeout(PATIENCE + 30)

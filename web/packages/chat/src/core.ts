@@ -1,4 +1,5 @@
 /** What goes on under the client: what is heard, fetched, kept and told, and who is to know of a change. */
+import { Changes } from './changes'
 import { systemClock, type Clock, type TimerHandle } from './clock'
 import { Connection, LOST } from './connection'
 import { Conversation, LogStore } from './conversations'
@@ -25,14 +26,11 @@ export abstract class ChatCore {
   protected readonly outbox: Outbox
   protected readonly uploader: Uploader
   protected readonly logs: LogStore
-  protected readonly listeners = new Set<(change: t.Change) => void>()
+  private readonly changes = new Changes()
   protected readonly fetching = new Set<string>()
   protected readonly followed = new Set<string>()
   protected readonly typed = new Map<string, number>()
   protected readonly timers = new Map<string, TimerHandle>()
-  private changedConvs = new Set<string>()
-  private statusChanged = false
-  private notifying = false
   private loaded: Promise<void> | undefined
   private stopped = false
   private readonly waiting: (() => void)[] = []
@@ -127,8 +125,7 @@ export abstract class ChatCore {
 
   /** Be told once for each batch of changes; answers how to stop that. */
   subscribe(listener: (change: t.Change) => void): () => void {
-    this.listeners.add(listener)
-    return () => void this.listeners.delete(listener)
+    return this.changes.subscribe(listener)
   }
 
   /** The id of a consultation that was opened here as `new:…`. */
@@ -392,21 +389,9 @@ export abstract class ChatCore {
     this.timers.set(name, timer)
   }
 
-  /** Note a change; listeners hear of all changes of one moment together. */
+  /** Note a change of a consultation, or of the status; listeners hear of all changes of one moment together. */
   protected changed(conv?: string): void {
-    if (conv === undefined) this.statusChanged = true
-    else {
-      this.changedConvs.add(conv)
-      this.conversations.get(conv)?.touch()
-    }
-    if (this.notifying) return
-    this.notifying = true
-    void Promise.resolve().then(() => {
-      this.notifying = false
-      const change: t.Change = { convs: this.changedConvs, status: this.statusChanged }
-      this.changedConvs = new Set()
-      this.statusChanged = false
-      for (const listener of [...this.listeners]) listener(change)
-    })
+    if (conv !== undefined) this.conversations.get(conv)?.touch()
+    this.changes.note(conv)
   }
 }

@@ -73,10 +73,11 @@ export function device(
   {
     area = new Map(),
     through,
+    Client = ChatClient,
     ...options
-  }: { area?: Map<string, string>; through?: Proxy } & Partial<ChatOptions> = {},
+  }: { area?: Map<string, string>; through?: Proxy; Client?: typeof ChatClient } & Partial<ChatOptions> = {},
 ): ChatClient {
-  const client = new ChatClient({
+  const client = new Client({
     namespace: person.id === office.clerk.id || person.id === office.colleague.id ? '/clerk' : '/citizen',
     me: person,
     getTicket: async () => {
