@@ -1,3 +1,4 @@
+import { miniProgramGlobals } from '@banshi/chat/mini-program'
 import uniPlugin from '@dcloudio/vite-plugin-uni'
 import { defineConfig } from 'vite'
 
@@ -5,6 +6,6 @@ import { defineConfig } from 'vite'
 const uni = (uniPlugin as unknown as { default?: typeof uniPlugin }).default ?? uniPlugin
 
 export default defineConfig({
-  plugins: [uni()],
+  plugins: [miniProgramGlobals(), uni()],
   server: { proxy: { '/api': 'http://127.0.0.1:8080', '/socket.io': { target: 'ws://127.0.0.1:8080', ws: true } } },
 })
