@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from backend.commands.browser.desk import Desk
 from backend.commands.browser.phone import Phone
 from backend.commands.browser.window import Window
@@ -49,5 +48,3 @@ def same_everywhere(conv: str, desk: Desk, *others: Phone | Desk) -> list[str]:
     for window in windows:
         wait_until(lambda window=window: on_screen(window) == said, f"{on_screen(window)} is not {said}")  # type: ignore[misc]
     return said
-
-

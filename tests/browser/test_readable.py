@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from backend.commands.browser.phone_pages import declared, live_through, show
 from backend.commands.browser.window import Window
+from backend.commands.first_start import ADMIN
 from tests.browser.conftest import OpenDesk, OpenPhone
-from tests.browser.pages_of_phone import declared, live_through, show
-from tests.browser.system import ADMIN, ROOT, System
+from tests.browser.system import ROOT, System
 
 #: What reaches out of the window, and words of which a part is hidden.
 _CUT_OFF = """() => {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
+from backend.commands.browser.phone_pages import declared
 from backend.commands.build_web import TARGETS, build
 from backend.commands.errors import CommandError
 from tests.browser.conftest import unavailable
-from tests.browser.pages_of_phone import declared
 
 
 def test_the_mini_program_compiles_with_all_pages() -> None:

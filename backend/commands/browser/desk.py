@@ -88,3 +88,25 @@ class Desk(Window):
     def settled(self) -> None:
         """Wait until nothing is on its way any more."""
         self.bubble("sending").first.wait_for(state="hidden")
+
+    # --- cases --------------------------------------------------------------------------------
+
+    def open_case(self, case_id: str) -> None:
+        """From the list of the cases that are to be looked at to one of them."""
+        self.go("cases")
+        self.see(f"case-{case_id}").click()
+        self.see("number").wait_for()
+
+    def ask_to_correct(self, material: str, text: str) -> None:
+        """Mark a material as one to be corrected, with the words the citizen will read."""
+        self.page.locator("nav.materials").get_by_role("button", name=material).click()
+        self.see("verdict").locator("label").nth(1).click()
+        self.see("verdict-text").fill(text)
+
+    def step(self, action: str, *, result: str = "") -> None:
+        """Take a step of the case (accept, request_correction, approve, …) and confirm it."""
+        self.see(f"do-{action}").click()
+        if result:
+            self.see("step-result").fill(result)
+        self.see("step-confirm").click()
+        self.see("done").wait_for()

@@ -163,7 +163,7 @@ class Phone(Window):
         self.see("submitted").wait_for()
         receipt = self.see("receipt")
         receipt.wait_for()
-        return receipt.locator("dd").first.inner_text().strip()
+        return receipt.locator(".receipt-value").first.inner_text().strip()
 
     def follow(self) -> str:
         """From the receipt to the page of the case; its id."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from backend.commands.browser.fresh_system import FreshSystem
 from backend.commands.browser.phone import Phone
+from backend.commands.build_web import WEB
 from backend.commands.tour.photos import photograph
-from tests.browser.system import ROOT, System
 
 MATTER = "失业保险金申领"
 
 
 def declared() -> list[str]:
     """The pages that the phone's own list names, without the leading `pages/`."""
-    text = (ROOT / "web" / "citizen" / "src" / "pages.json").read_text(encoding="utf-8")
+    text = (WEB / "citizen" / "src" / "pages.json").read_text(encoding="utf-8")
     return re.findall(r'"path": "pages/([a-z/-]+)"', text)
 
 
@@ -63,7 +64,7 @@ def file_case(citizen: Phone, words: str, matter: str) -> str:
     return citizen.follow()
 
 
-def live_through(citizen: Phone, system: System) -> Story:
+def live_through(citizen: Phone, system: FreshSystem) -> Story:
     """Ask, begin an application, submit another one."""
     citizen.find("失业金", MATTER)
     matter = citizen.page.url.rpartition("id=")[2]
