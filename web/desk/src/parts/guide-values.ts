@@ -48,7 +48,7 @@ function materialLine(material: Material): string {
     material.blank_form && `${t.parts.blank_form} ${material.blank_form}`,
     material.filled_sample && `${t.parts.filled_sample} ${material.filled_sample}`,
   ].filter(Boolean)
-  return `${material.name} · ${facts.join(' · ')}`
+  return `${material.name || '…'} · ${facts.join(' · ')}`
 }
 
 function objectLine(item: object): string {
