@@ -190,7 +190,7 @@ export function useEditing(matterId: string) {
   async function resolve(theirs: Record<string, boolean>): Promise<void> {
     const now = choice.value
     if (!now) return
-    const merged = structuredClone(now.guide)
+    const merged = JSON.parse(JSON.stringify(now.guide)) as GuideForm
     for (const clash of now.clashes) if (theirs[clash.field]) put(merged, clash.field, clash.theirs)
     choice.value = null
     matter.value = now.fresh

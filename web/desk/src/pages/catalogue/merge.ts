@@ -17,7 +17,7 @@ export interface Merged {
 
 /** Both changes to `base` in one guide, field by field; where they clash it holds mine until somebody chooses. */
 export function merge(base: GuideForm, mine: GuideForm, theirs: GuideForm): Merged {
-  const guide = structuredClone(mine)
+  const guide = copy(mine)
   const clashes: Clash[] = []
   const taken: (keyof GuideForm)[] = []
   for (const field of Object.keys(theirs) as (keyof GuideForm)[]) {
@@ -32,5 +32,10 @@ export function merge(base: GuideForm, mine: GuideForm, theirs: GuideForm): Merg
 }
 
 export function put(guide: GuideForm, field: keyof GuideForm, value: unknown): void {
-  ;(guide as Record<string, unknown>)[field] = structuredClone(value)
+  ;(guide as Record<string, unknown>)[field] = copy(value)
+}
+
+/** A guide is plain JSON, but lists of it may hold Vue's reactive proxies, which `structuredClone` refuses. */
+function copy<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T
 }
