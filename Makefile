@@ -10,7 +10,7 @@ PYTHON ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run web test check bench bench-search drills lock openapi clean
+.PHONY: help run web test check bench bench-search drills lock openapi screens clean
 
 help: ## 显示本说明 / show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ lock: $(STAMP) ## 重新生成 Python 的锁文件 / write the Python lock files
 
 openapi: $(STAMP) ## 重新生成 docs/openapi.json / write docs/openapi.json anew
 	@$(BIN)/python -m backend.commands.openapi docs/openapi.json
+
+screens: $(STAMP) ## 重新生成页面图片 / draw the pictures of the pages anew (needs Chromium)
+	@$(BIN)/python run.py screens
 
 clean: ## 删除虚拟环境、缓存与 var/ / remove the virtual environment, caches and var/
 	rm -rf $(VENV) var web/node_modules web/*/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench-results

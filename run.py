@@ -23,6 +23,7 @@ COMMANDS = {
     "import-matters": ("import_matters", "导入事项清单 / import a catalogue of matters"),
     "tour": ("tour", "走一遍主要流程并检查 / play the main job against the running system and check it"),
     "doctor": ("doctor", "检查运行中的系统和本机条件 / check the running system and this machine"),
+    "screens": ("screens", "重新生成 docs/screens 里的页面图片 / draw the pictures in docs/screens anew"),
     "build-web": ("build_web", "构建网页 / build the pages"),
     "create-admin": ("create_admin", "新建管理员账号 / create an administrator"),
 }

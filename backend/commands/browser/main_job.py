@@ -79,7 +79,7 @@ def find_and_ask(citizen: Phone, nickname: str, outcome: Outcome) -> Iterator[Mo
 def answer(citizen: Phone, clerk: Desk, username: str, password: str, outcome: Outcome) -> Iterator[Moment]:
     """The clerk comes, sees who waits, answers; the citizen reads."""
     clerk.log_in(username, password)
-    clerk.page.wait_for_function("document.title.startsWith('(1)')")
+    clerk.see("nav-conversations").get_by_text("1", exact=True).wait_for()
     yield Moment("desk-home", "经办人登录，有人在等：标题和导航上都有数字", clerk)
     clerk.conversations()
     _find(clerk, QUESTION[:8])

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,11 +20,13 @@ from backend.commands.first_start import ADMIN
 from backend.commands.running import RunInfo
 from backend.commands.terminal import say
 from backend.commands.tour import people
+from backend.commands.tour.browser import play as play_in_browser
 from backend.commands.tour.filing import decide_case, file_case
 from backend.commands.tour.people import Person
 from backend.commands.tour.report import Report, TourFailed, check
 from backend.commands.tour.talking import consult
 from config.first_accounts import ACCOUNTS_FILE, read_accounts
+from config.settings import Settings
 
 #: What the tour does on the sample district: its everyday name, and how it is typed in pinyin.
 _SAMPLE = ("办居住证", "juzhuzheng")
@@ -39,6 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="用导入的事项清单里的事项 / play on a matter of an imported catalogue",
     )
+    parser.add_argument(
+        "--browser",
+        action="store_true",
+        help="在两个真实的浏览器窗口里走一遍 / play it in two real browser windows (needs Chromium)",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="图片放到哪里 / where the pictures of --browser go (var/tour)",
+    )
     parser.add_argument("--matter", metavar="CODE", help="指定事项编码 / play on the matter with this code")
 
 
@@ -53,7 +67,10 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"{settings.var / ACCOUNTS_FILE} is missing: the tour logs in with the first accounts")
     report = Report(quiet=options.json)
     try:
-        asyncio.run(_Tour(info, accounts, report).play(options.matter, catalogue=options.catalogue))
+        if options.browser:
+            play_in_browser(info, accounts, report, options.pictures or settings.var / "tour", ahead=_ahead(settings))
+        else:
+            asyncio.run(_Tour(info, accounts, report).play(options.matter, catalogue=options.catalogue))
     except TourFailed as error:
         report.failure = str(error)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -68,6 +85,14 @@ def run(options: argparse.Namespace) -> int:
             say(f"失败 / failed: {report.failure}")
         say(f"{passed}/{len(report.steps)} 步通过 / steps passed, {result['total_ms']:.0f} ms")
     return 0 if result["ok"] else 1
+
+
+def _ahead(settings: Settings) -> float:
+    """Seconds by which the system's clock was set ahead; its windows' clocks go with it."""
+    try:
+        return float(settings.clock_file.read_text()) if settings.clock_file else 0.0
+    except (OSError, ValueError):
+        return 0.0
 
 
 class _Tour:

@@ -56,6 +56,11 @@ class Report:
             step.ms = round((time.perf_counter() - started) * 1000, 1)
             self._print(step)
 
+    def add(self, step: Step) -> None:
+        """A step that is done."""
+        self.steps.append(step)
+        self._print(step)
+
     def _print(self, step: Step) -> None:
         if self.quiet:
             return
