@@ -55,6 +55,7 @@ function begin(me: Me): void {
 export async function logIn(username: string, password: string): Promise<void> {
   const before = state.me?.id
   const { staff } = await api.post('/api/staff/login', { body: { username, password, device: deviceName() } })
+  tabs.postMessage(staff.id)
   if (before !== undefined && before !== staff.id) {
     // Another person: nothing of the page before may stay.
     location.assign('/desk/')
@@ -80,21 +81,46 @@ export async function recheck(): Promise<void> {
 
 /** End the session here and forget what belonged to it. */
 export async function logOut(): Promise<void> {
-  for (const work of leaveWork) await work()
+  await forget()
   if (!state.ended) {
     await api.post('/api/sessions/logout').catch((error: unknown) => {
       if (!(error instanceof ApiProblem && error.status === 401)) throw error
     })
   }
+  tabs.postMessage(null)
+  toTheDoor()
+}
+
+/** The person at the desk does not want to log in again: back to the door. */
+export async function giveUp(): Promise<void> {
+  answerWaiting(false)
+  await forget()
+  toTheDoor()
+}
+
+async function forget(): Promise<void> {
+  for (const work of leaveWork) await work()
+}
+
+function toTheDoor(): void {
   localStorage.removeItem(KEPT)
   location.assign('/desk/login')
 }
 
-/** The person at the desk does not want to log in again: back to the door. */
-export function giveUp(): void {
-  answerWaiting(false)
-  localStorage.removeItem(KEPT)
-  location.assign('/desk/login')
+/**
+ * All tabs share one session: what one of them does to it holds for the others at once. None shows the work of somebody
+ * who has gone, and none acts under another name than the one it shows.
+ */
+const tabs = new BroadcastChannel('banshi-desk-session')
+tabs.onmessage = ({ data: id }: MessageEvent<string | null>) => {
+  const { me } = state
+  if (!me) return
+  if (id === null) void forget().finally(toTheDoor)
+  else if (id !== me.id) location.assign('/desk/')
+  else if (state.ended) {
+    state.ended = false
+    answerWaiting(true)
+  }
 }
 
 /** Called with whoever is there, now or when they log in. */
