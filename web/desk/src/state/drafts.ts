@@ -1,4 +1,5 @@
 import type { Card } from '@banshi/chat'
+import { blobStore } from './blobs'
 import { session } from './session'
 
 /** What was typed for one consultation and not sent. */
@@ -8,6 +9,8 @@ export interface Draft {
   card?: Card
   /** The number of the message that is quoted. */
   replyTo?: number
+  /** How many photographs were picked for it; see `readPhotos`. */
+  photos?: number
 }
 
 function key(conv: string): string {
@@ -24,10 +27,26 @@ export function readDraft(conv: string): Draft {
 }
 
 export function keepDraft(conv: string, draft: Draft): void {
-  if (draft.text.trim() === '' && !draft.card && !draft.replyTo) localStorage.removeItem(key(conv))
+  if (draft.text.trim() === '' && !draft.card && !draft.replyTo && !draft.photos) localStorage.removeItem(key(conv))
   else localStorage.setItem(key(conv), JSON.stringify(draft))
 }
 
 export function hasDraft(conv: string): boolean {
   return localStorage.getItem(key(conv)) !== null
+}
+
+function photosKey(conv: string): string {
+  return `draft.${session.me?.id}.${conv}`
+}
+
+/** The photographs that were picked for one consultation and not sent. */
+export async function readPhotos(conv: string): Promise<File[]> {
+  const found = await blobStore.get(photosKey(conv)).catch(() => undefined)
+  return Array.isArray(found) ? found.filter((one): one is File => one instanceof File) : []
+}
+
+/** Keep them through a reload. A browser that has no room for them keeps them while the page is open. */
+export function keepPhotos(conv: string, files: File[]): void {
+  const key = photosKey(conv)
+  void (files.length > 0 ? blobStore.put(key, files) : blobStore.remove(key)).catch(() => undefined)
 }
