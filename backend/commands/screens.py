@@ -48,7 +48,7 @@ _MOMENTS: Final = {
     "case": "phone-case",
 }
 
-#: Section of the back office → the first line of its list, where it leads to a page of its own.
+#: Sections of the back office whose lists lead to pages of their own.
 _DETAILS: Final = ("matters", "announcements", "organisation", "posts", "staff")
 
 
@@ -147,7 +147,6 @@ class _Artist:
 
     def _desk_pages(self, clerk: Desk) -> None:
         clerk.go("home")
-        self._settle(clerk)
         self._keep("desk-home", clerk)
 
     def _back_office(self) -> None:
@@ -160,28 +159,24 @@ class _Artist:
             if f"desk-{section}" in self._drawn:
                 continue
             admin.go(section)
-            self._settle(admin)
+            admin.page.locator(f'[data-testid="nav-{section}"][aria-current="page"]').wait_for()
             self._keep(f"desk-{section}", admin)
             if section in _DETAILS:
                 self._detail(admin, section)
         admin.close()
 
     def _detail(self, admin: Desk, section: str) -> None:
+        admin.quiet()
         path = admin.page.url.removeprefix(self._system.url)
         inner = admin.page.locator(f'main a[href^="{path}/"]:not([href$="/new"])')
         if inner.count() == 0:
             return
         inner.first.click()
         admin.page.wait_for_url(f"**{path}/*")
-        self._settle(admin)
         self._keep(f"desk-{section}-one", admin)
 
-    def _settle(self, window: Window) -> None:
-        window.page.wait_for_load_state("networkidle")
-        window.page.locator(".el-skeleton").first.wait_for(state="hidden")
-
     def _keep(self, name: str, window: Window) -> None:
-        window.page.wait_for_load_state("networkidle")
+        window.quiet()
         with Image.open(io.BytesIO(window.page.screenshot(animations="disabled", caret="hide"))) as picture:
             (self._folder / f"{name}.png").write_bytes(small(picture))
         self._drawn.add(name)

@@ -115,8 +115,6 @@ def test_every_section_of_the_desk(desk: OpenDesk, username: str) -> None:
     for section in [one.get_attribute("data-testid") or "" for one in sections.all()]:
         person.see(section).click()
         expect(person.see(section)).to_have_attribute("aria-current", "page")
-        person.page.wait_for_load_state("networkidle")
-        person.page.locator(".el-skeleton").first.wait_for(state="hidden")
+        person.quiet()
         found += findings(person)
-        person.page.goto(person.page.url)
     assert not found, "\n".join(found)

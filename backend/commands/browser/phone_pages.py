@@ -81,7 +81,9 @@ def live_through(citizen: Phone, system: FreshSystem) -> Story:
 
 def show(citizen: Phone, page: str, query: str) -> None:
     """Open a page and wait until it shows what it has."""
-    citizen.go(f"{page}?{query}" if query else page)
+    if page == "home/home":
+        citizen.home()  # afresh: the tab keeps what was typed into the search
+    else:
+        citizen.go(f"{page}?{query}" if query else page)
     citizen.page.locator("h1").first.wait_for()
-    citizen.page.locator(".skeleton").first.wait_for(state="hidden")
-    citizen.page.wait_for_load_state("networkidle")
+    citizen.quiet()

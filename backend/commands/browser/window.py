@@ -42,6 +42,9 @@ _AHEAD: Final = """(() => {
   }
 })()"""
 
+#: Until what was decided is drawn.
+_TWO_FRAMES: Final = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+
 #: What a browser says of a network that is away.
 _NETWORK: Final = re.compile(
     r"net::ERR_|WebSocket connection to .* failed|Failed to load resource|status of 50[0-9]|WebSocket is closed"
@@ -120,6 +123,10 @@ class Window:
         self.context.on("weberror", self._thrown)
         self.context.on("requestfailed", self._unanswered)
         self.context.on("response", self._answered)
+        self._pending: dict[int, str] = {}
+        self.context.on("request", self._asked)
+        self.context.on("requestfinished", self._over)
+        self.context.on("requestfailed", self._over)
         self.page: Page = self.context.new_page()
 
     def expect(self, path: str, status: int) -> None:
@@ -145,6 +152,17 @@ class Window:
         """Type an address of our server."""
         self.page.goto(path)
 
+    def quiet(self) -> None:
+        """Wait until the page shows what it has: no request is on its way, nothing stands for what is to come."""
+        calm = 0
+        for _ in range(400):
+            self.page.evaluate(_TWO_FRAMES)
+            waits = self.page.locator(".skeleton:visible, .el-skeleton:visible").count()
+            calm = 0 if self._pending or waits else calm + 1
+            if calm == 3:
+                return
+        raise TimeoutError(f"{self.page.url} does not come to rest: {sorted(self._pending.values())}")
+
     def close(self) -> None:
         """Close the window and forget what it kept."""
         self.context.close()
@@ -157,6 +175,12 @@ class Window:
 
     def _may(self, address: str, status: int) -> bool:
         return any(status == known and path.search(address) for path, known in self._expected)
+
+    def _asked(self, request: Request) -> None:
+        self._pending[id(request)] = request.url
+
+    def _over(self, request: Request) -> None:
+        self._pending.pop(id(request), None)
 
     def _said(self, message: ConsoleMessage) -> None:
         text = message.text
