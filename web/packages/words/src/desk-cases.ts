@@ -233,7 +233,6 @@ export const deskCases = area(
         `这份办件刚刚被${who}处理过（${what}）。您填写的内容还在，请看过之后再决定。`,
       conflictGone: '这个操作现在不能进行了。',
       somebody: '其他人',
-      notSent: '还没有办成',
     },
     accept: {
       title: '受理这份申请',
@@ -540,7 +539,6 @@ export const deskCases = area(
       conflict: (who, what) => `${who} has just handled this case (${what}). What you typed is still here; look again.`,
       conflictGone: 'This step is no longer possible.',
       somebody: 'Somebody else',
-      notSent: 'Not done yet',
     },
     accept: {
       title: 'Accept this application',

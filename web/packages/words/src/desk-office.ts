@@ -23,7 +23,6 @@ export const deskOffice = area(
     lastChange: (by: string, when: string) => `最近修改：${by}，${when}`,
     system: '系统',
     neverChanged: '首次导入后还没有改过',
-    listEnd: (n: number) => `共 ${n} 条`,
     conflict: {
       title: (who: string) => `${who}刚刚也改了这里，您写的都还在。`,
       someone: '另一位同事',
@@ -112,7 +111,6 @@ export const deskOffice = area(
       empty: '还没有岗位',
       allStaffed: '每个岗位都有人',
       new: '新增岗位',
-      newIn: (department: string) => `${department}：新增岗位`,
       name: '岗位名称',
       namePlaceholder: '如：社会救助岗',
       holders: '人员',
@@ -296,7 +294,6 @@ export const deskOffice = area(
     lastChange: (by, when) => `Last changed by ${by}, ${when}`,
     system: 'the system',
     neverChanged: 'Not changed since it was imported',
-    listEnd: (n) => `${n} in all`,
     conflict: {
       title: (who) => `${who} has just changed this, too. Everything you typed is still here.`,
       someone: 'A colleague',
@@ -392,7 +389,6 @@ export const deskOffice = area(
       empty: 'No posts yet',
       allStaffed: 'Every post has somebody',
       new: 'New post',
-      newIn: (department) => `${department}: new post`,
       name: 'Name of the post',
       namePlaceholder: 'for example: social relief',
       holders: 'People',

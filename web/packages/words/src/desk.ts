@@ -100,7 +100,6 @@ export const desk = area(
       notificationAsk: '允许通知',
       notificationDenied: '浏览器已禁止通知。请点地址栏左侧的图标，把“通知”改为允许。',
       notificationMissing: '这个浏览器不支持桌面通知',
-      notificationOn: '已开启',
       phone: '手机提醒',
       phoneHint: '咨询在等、又没有打开工作台时，提醒到您的手机。接入微信后可用。',
     },
@@ -139,8 +138,6 @@ export const desk = area(
       allCases: '全部办件',
       due: (when: string) => `${when} 到期`,
       important: '重要',
-      casesNotHere: '您的账号不办理申请',
-      officeOnly: '从左边的菜单进入后台管理。',
       more: (n: number) => `还有 ${n} 件`,
     },
     viewer: {
@@ -267,7 +264,6 @@ export const desk = area(
       notificationAsk: 'Allow notifications',
       notificationDenied: 'The browser blocks notifications. Click the icon left of the address and allow them.',
       notificationMissing: 'This browser has no desktop notifications',
-      notificationOn: 'On',
       phone: 'Phone reminder',
       phoneHint:
         'A reminder to your phone when a question waits and no desk is open. Available once WeChat is connected.',
@@ -306,8 +302,6 @@ export const desk = area(
       allCases: 'All cases',
       due: (when) => `due ${when}`,
       important: 'Important',
-      casesNotHere: 'Your account does not handle applications',
-      officeOnly: 'Use the menu on the left.',
       more: (n) => `${n} more`,
     },
     viewer: {

@@ -40,10 +40,4 @@ export const STATE_KINDS: Record<string, 'success' | 'warning' | 'info' | 'dange
   draft: 'info',
 }
 
-/** A day as people write it: 2026年3月5日. */
-export function dayText(day: string): string {
-  const [year, month, date] = day.split('-').map(Number)
-  return `${year}-${String(month).padStart(2, '0')}-${String(date).padStart(2, '0')}`
-}
-
 export const stateName = (state: string): string => t.states[state] ?? state
