@@ -8,7 +8,7 @@ import { computed, reactive, shallowRef, watch, type ComputedRef } from 'vue'
 import { api, type Schemas } from './api'
 import { photoBytes, inBrowser } from './outbox-storage'
 import { serverOrigin } from './origin'
-import { dropSession, session } from './session'
+import { dropSession, onLeave, session } from './session'
 import { uploadPhoto } from './uploads'
 // #ifndef H5
 import * as chatPackage from './chat-code'
@@ -106,6 +106,7 @@ let following = false
 function follow(): void {
   if (following) return
   following = true
+  onLeave.add(closeChat)
   uni.onNetworkStatusChange(({ isConnected }) => isConnected && client.value?.wake())
   uni.onAppShow?.(() => client.value?.wake())
   // #ifdef H5

@@ -66,11 +66,16 @@ export function merge(base: Filled, mine: Filled, theirs: Filled): { merged: Fil
   const merged = { ...theirs }
   const differing: Partial<Filled> = {}
   for (const name of Object.keys(theirs) as FieldName[]) {
-    if (mine[name] === base[name] || mine[name] === theirs[name]) continue
-    if (theirs[name] === base[name]) set(merged, name, mine[name])
-    else set(differing, name, mine[name])
+    if (same(theirs[name], base[name])) set(merged, name, mine[name])
+    else if (mine[name] !== base[name] && !same(mine[name], theirs[name])) set(differing, name, mine[name])
   }
   return { merged, differing }
+}
+
+/** The server trims what is typed and writes the X of an ID number large: that is nobody's change. */
+function same(a: string | boolean, b: string | boolean): boolean {
+  const plain = (value: string | boolean): string => String(value).replace(/\s/g, '').toUpperCase()
+  return a === b || plain(a) === plain(b)
 }
 
 function set(into: Partial<Filled>, name: FieldName, value: string | boolean): void {
@@ -103,9 +108,12 @@ function party(of: Filled, who: 'applicant' | 'agent', kind: PartyKind): Schemas
   }
 }
 
-export type SaveState = 'saved' | 'saving' | 'here' | 'refused'
+export type SaveState = 'saved' | 'saving' | 'here' | 'unkept' | 'refused'
 
-/** One draft being filled in. `state.saved` is `here` while the phone alone has the newest. */
+/**
+ * One draft being filled in. `state.saved` is `here` while the phone alone has the newest, `unkept` while not even the
+ * phone does: its store is full, so that closing the page would lose it.
+ */
 export class Draft {
   readonly state: {
     filled: Filled
@@ -123,6 +131,7 @@ export class Draft {
   private timer: ReturnType<typeof setTimeout> | undefined
   private saving: Promise<boolean> | undefined
   private attempt = 0
+  private onPhone = true
   private tap: { body: string; id: string } | undefined
 
   constructor(
@@ -183,7 +192,7 @@ export class Draft {
 
   /** The network is back. */
   resume(): void {
-    if (this.state.saved === 'here') void this.flush()
+    if (this.state.saved === 'here' || this.state.saved === 'unkept') void this.flush()
   }
 
   close(): void {
@@ -192,7 +201,7 @@ export class Draft {
   }
 
   private touched(): void {
-    keep(PREFIX + this.caseId, { base: this.base, mine: this.state.filled } satisfies Kept)
+    this.onPhone = keep(PREFIX + this.caseId, { base: this.base, mine: this.state.filled } satisfies Kept)
     this.state.saved = 'saving'
     this.attempt = 0
     clearTimeout(this.timer)
@@ -259,7 +268,7 @@ export class Draft {
 
   private failed(error: unknown): boolean {
     if (isTransient(error)) {
-      this.state.saved = 'here'
+      this.state.saved = this.onPhone ? 'here' : 'unkept'
       this.attempt += 1
       this.timer = setTimeout(() => void this.flush(), Math.min(30_000, 1000 * 2 ** this.attempt))
       return false

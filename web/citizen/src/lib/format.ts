@@ -1,3 +1,4 @@
+import { rightNow } from './clock'
 import { language } from './language'
 
 /** Moments are shown in the district's time whatever the phone's: UTC+8, no summer time since 1992. */
@@ -34,7 +35,7 @@ function dayOf(at: Parts, withYear: boolean): string {
 }
 
 /** A day: `3月2日`, with the year where it is another one. Takes a date (`2026-03-02`) or a moment. */
-export function day(text: string, now: number = Date.now()): string {
+export function day(text: string, now: number = rightNow()): string {
   const at = parts(Date.parse(text.length === 10 ? `${text}T00:00:00+08:00` : text))
   return dayOf(at, at.year !== parts(now).year)
 }
@@ -51,7 +52,7 @@ export function time(text: string): string {
 }
 
 /** A moment as one says it: `今天 10:30`, `昨天 16:05`, `3月2日 09:00`, `2025年3月2日`. */
-export function moment(text: string, now: number = Date.now()): string {
+export function moment(text: string, now: number = rightNow()): string {
   const at = parts(Date.parse(text))
   const today = parts(now)
   const clock = `${two(at.hour)}:${two(at.minute)}`
@@ -64,8 +65,13 @@ export function moment(text: string, now: number = Date.now()): string {
   return `${dayOf(at, false)} ${clock}`
 }
 
+/** A moment that is read on another day too, as on a receipt: `2026年3月2日 10:30`. */
+export function fullMoment(text: string): string {
+  return `${fullDay(text)} ${time(text)}`
+}
+
 /** The district's day of the moment: `2026-03-02`. */
-export function today(now: number = Date.now()): string {
+export function today(now: number = rightNow()): string {
   const at = parts(now)
   return `${at.year}-${two(at.month)}-${two(at.day)}`
 }

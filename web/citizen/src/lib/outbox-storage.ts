@@ -5,6 +5,9 @@
  * mini-program the picture is saved as a file and its path is the reference.
  */
 import { uuid } from '@banshi/api'
+import { common } from '@banshi/words'
+import { say } from './language'
+import { toast } from './tell'
 
 /** A photograph on this phone. `ref` survives a reload: a key of `photoBytes`, or the path of a saved file. */
 export interface KeptPhoto {
@@ -107,6 +110,19 @@ export async function dropPhoto(ref: string): Promise<void> {
   })
 }
 
+/** None of the kept photographs is wanted any more. */
+export async function dropAllPhotos(): Promise<void> {
+  if (inBrowser) {
+    unkept.clear()
+    await within('readwrite', (store) => store.clear()).catch(() => undefined)
+    return
+  }
+  const { fileList } = await new Promise<{ fileList: { filePath: string }[] }>((resolve) => {
+    uni.getSavedFileList({ success: resolve, fail: () => resolve({ fileList: [] }) })
+  })
+  await Promise.all(fileList.map((one) => dropPhoto(one.filePath)))
+}
+
 function savedFile(path: string): Promise<string> {
   return new Promise((resolve) => {
     uni.saveFile({
@@ -133,6 +149,7 @@ export function choosePhotos(count: number, from?: 'camera' | 'album'): Promise<
         const files = (Array.isArray(found.tempFiles) ? found.tempFiles : [found.tempFiles]) as (File & {
           path?: string
         })[]
+        if (paths.length > count) toast(say(common).tooManyPhotos(paths.length, count), 5000)
         resolve(
           paths.slice(0, count).map((path, index) => {
             const file = files[index]

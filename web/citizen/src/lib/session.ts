@@ -2,6 +2,7 @@ import { Api, ApiProblem } from '@banshi/api'
 import type { Schemas } from '@banshi/api'
 import { computed, ref } from 'vue'
 import { serverOrigin } from './origin'
+import { erasePrivate, makeRoomFor } from './private'
 import { forget, keep, kept, onOtherTab } from './store'
 import { loadSettings } from './settings'
 import { uniTransport } from './transport'
@@ -71,6 +72,7 @@ async function renew(): Promise<boolean> {
 
 async function logIn(code: string): Promise<void> {
   const view: Schemas['CitizenLoginView'] = await plain.post('/api/citizen/login', { body: { code, device: device() } })
+  await makeRoomFor(view.citizen.id)
   take({ access: view.access_token, refresh: view.refresh_token, id: view.session_id, citizenId: view.citizen.id })
   loginProblem.value = null
 }
@@ -141,10 +143,17 @@ async function goAndAsk(): Promise<boolean> {
   return false
 }
 
-/** Log out here; what this phone keeps for itself (drafts, ticks, searches) stays. */
+/** What is to be stopped before the traces of a person are erased. */
+export const onLeave = new Set<() => Promise<unknown>>()
+
+/** Log out here: nothing of the person stays on this phone. A session that is over already is as good. */
 export async function logOut(end: () => Promise<unknown>): Promise<void> {
-  await end()
+  await end().catch((error: unknown) => {
+    if (!(error instanceof ApiProblem && error.status === 401)) throw error
+  })
   take(null)
+  for (const stop of onLeave) await stop().catch(() => undefined)
+  await erasePrivate()
 }
 
 /** What the list of devices calls this one: maker and model of a phone, browser and system of what has neither. */

@@ -1,6 +1,7 @@
 import { Api } from '@banshi/api'
 import type { Schemas } from '@banshi/api'
 import { ref } from 'vue'
+import { learnTime } from './clock'
 import { serverOrigin } from './origin'
 import { keep, kept } from './store'
 import { uniTransport } from './transport'
@@ -15,10 +16,12 @@ let asking: Promise<ClientSettings | null> | null = null
 
 /** Ask once; where no answer comes, what was kept. A failed question is asked again next time. */
 export function loadSettings(): Promise<ClientSettings | null> {
+  const asked = Date.now()
   asking ??= plain
     .get('/api/client-settings')
     .then((view) => {
       settings.value = view
+      learnTime(view.server_time, asked)
       keep('settings', view)
       return view
     })

@@ -1,12 +1,14 @@
 /** What is kept on this phone: small JSON values, by name. A full or closed store loses the value, nothing else. */
 
-const PREFIX = 'banshi.'
+export const PREFIX = 'banshi.'
 
-export function keep(name: string, value: unknown): void {
+/** False when it is not kept: the phone's store is full, or closed to us (private window). */
+export function keep(name: string, value: unknown): boolean {
   try {
     uni.setStorageSync(PREFIX + name, JSON.stringify(value))
+    return true
   } catch {
-    // the phone's store is full or closed to us (private window): go on without
+    return false
   }
 }
 
@@ -22,6 +24,24 @@ export function kept<T>(name: string): T | null {
 export function forget(name: string): void {
   try {
     uni.removeStorageSync(PREFIX + name)
+  } catch {
+    // as above
+  }
+}
+
+/** All that is kept, of us and of others, by whole keys. */
+export function keptKeys(): string[] {
+  try {
+    return uni.getStorageInfoSync().keys
+  } catch {
+    return []
+  }
+}
+
+/** Forget by the whole key. */
+export function removeKey(key: string): void {
+  try {
+    uni.removeStorageSync(key)
   } catch {
     // as above
   }

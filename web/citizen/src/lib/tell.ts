@@ -2,8 +2,8 @@ import { common } from '@banshi/words'
 import { say } from './language'
 
 /** A short word about what was done. */
-export function toast(title: string): void {
-  uni.showToast({ title, icon: 'none', duration: 2500 })
+export function toast(title: string, duration = 2500): void {
+  uni.showToast({ title, icon: 'none', duration })
 }
 
 /** Ask before what cannot be undone. */

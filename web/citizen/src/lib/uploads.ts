@@ -291,7 +291,10 @@ export class PageQueue {
       }
       if (upload.replaces) {
         const path = { case_id: this.caseId, key: upload.key, page_id: upload.replaces }
-        await api.delete('/api/cases/{case_id}/materials/{key}/pages/{page_id}', { path })
+        await api.delete('/api/cases/{case_id}/materials/{key}/pages/{page_id}', { path }).catch((error: unknown) => {
+          // taken out on another phone meanwhile, or before a lost answer
+          if (!(error instanceof ApiProblem && error.status === 404)) throw error
+        })
       }
       this.attempt = 0
       this.state.offline = false

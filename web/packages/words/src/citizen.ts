@@ -118,7 +118,9 @@ export const citizen = area(
     meAbout: '关于',
     meAboutText: (district: string, version: string) => `${district}政务服务 · 版本 ${version}`,
     meLogout: '退出登录',
-    meLogoutAsk: '退出后，没有发出的内容还留在这台手机上。',
+    meLogoutAsk: '退出后，这台手机上不再留有您填写的内容。已经保存和提交的，登录后还能看到。',
+    meLogoutUnsent:
+      '有内容还没有传上来：没存好的申请、没传完的照片或没发出的话。现在退出，它们会从这台手机上清除，找不回来。',
     meSettings: '显示',
     meAccount: '账号',
     meMine: '我的事',
@@ -260,7 +262,10 @@ export const citizen = area(
     meAbout: 'About',
     meAboutText: (district, version) => `${district} government services · version ${version}`,
     meLogout: 'Log out',
-    meLogoutAsk: 'What has not been sent stays on this phone.',
+    meLogoutAsk:
+      'Nothing you filled in stays on this phone. What is saved or submitted is there when you log in again.',
+    meLogoutUnsent:
+      'Something is not uploaded yet: an application, photographs or a message. It will be erased from this phone for good.',
     meSettings: 'Display',
     meAccount: 'Account',
     meMine: 'Mine',
