@@ -28,6 +28,8 @@ MAX_IMPORT = 50 * 1024 * 1024
 MAX_MAPPING = 256 * 1024
 _KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 _NOTES = 1000
+#: Dots in a line: reading a dotted key takes time that grows with the square of its length.
+_MAX_DOTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +176,12 @@ class CatalogueImports:
 
 def parse_mapping_text(text: str) -> ImportMapping:
     """The mapping in a TOML text. Raises `InvalidInput` naming what is wrong in it."""
+    if any(line.count(".") > _MAX_DOTS for line in text.splitlines()):
+        raise InvalidInput(f"映射文件有一行的点号超过 {_MAX_DOTS} 个。", field="mapping_file")
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"映射文件不是有效的 TOML：{error}。", field="mapping_file") from error
+    except (ValueError, RecursionError) as error:  # also numbers that are too long, tables in tables in tables
+        raise InvalidInput(f"映射文件不是有效的 TOML：{str(error)[:200]}。", field="mapping_file") from error
     return parse_mapping(raw)
 
 

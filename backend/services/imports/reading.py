@@ -15,7 +15,7 @@ from backend.domain.errors import InvalidInput
 from backend.domain.matters import Guide, Level, MatterState, TaskType
 from backend.services.imports.mapping import FieldRule, ImportMapping
 from backend.services.imports.rows import Row
-from backend.services.imports.targets import MAX_ITEMS, OWN_TARGETS, build_object, clean, convert, parts_of
+from backend.services.imports.targets import MAX_ITEMS, MAX_TEXT, OWN_TARGETS, build_object, clean, convert, parts_of
 
 _LEVEL_OF_DIGIT = dict(zip("123456", Level, strict=True))
 
@@ -207,13 +207,15 @@ def _at(values: Mapping[str, Any], path: str) -> Any:
 
 def _shaped(value: Any, rule: FieldRule) -> Any:
     if isinstance(value, str):
+        if (rule.remove or rule.split) and len(value) > MAX_TEXT:
+            raise InvalidInput(f"文字太长（超过 {MAX_TEXT} 字）。", field=rule.sources[0] if rule.sources else None)
         value = rule.remove.sub("", value).strip() if rule.remove else value.strip()
         if value in rule.skip:
             return None
         if rule.split is not None:
             value = [part.strip() for part in rule.split.split(value) if part and part.strip()]
     if isinstance(value, list) and rule.skip:
-        value = [item for item in value if item not in rule.skip]
+        value = [item for item in value if not isinstance(item, str) or item not in rule.skip]
     if rule.values is not None and value not in (None, ""):
         return [_translated(v, rule) for v in value] if isinstance(value, list) else _translated(value, rule)
     return value

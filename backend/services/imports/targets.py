@@ -51,6 +51,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _DATE = re.compile(r"(\d{4})[-/.年]?(\d{1,2})[-/.月]?(\d{1,2})日?(?:[ T].*)?$")
 _TRUE, _FALSE = {"是", "true", "1", "yes", "y", "支持", "有"}, {"否", "false", "0", "no", "n", "不支持", "无", ""}
 
+#: Targets that hold one value: those of the guide that a rule may set.
+PLAIN_TARGETS = frozenset(
+    name for name, kind in typing.get_type_hints(Guide).items() if typing.get_origin(kind) is not tuple
+) - frozenset(_OBJECTS)
+
 
 def parts_of(target: str) -> set[str] | None:
     """The parts of a target that holds objects; None for a plain one."""
