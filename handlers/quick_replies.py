@@ -46,7 +46,7 @@ class QuickReplyChanges(Body):
 
 
 class QuickReplyOrder(Body):
-    """`ids` 按新的次序列出这个列表的全部快捷回复。"""
+    """`ids` 按新的次序列出这个列表的全部常用语。"""
 
     scope: ReplyScope
     department_id: Id | None = Field(default=None, description=_DEPARTMENT)
@@ -54,11 +54,11 @@ class QuickReplyOrder(Body):
 
 
 class QuickReplyQuery(Query):
-    department_id: Id | None = Field(default=None, description="管理员查看另一个部门的快捷回复")
+    department_id: Id | None = Field(default=None, description="管理员查看另一个部门的常用语")
 
 
 class QuickReplyView(View):
-    """一条快捷回复。
+    """一条常用语。
 
     `text` 里可以有占位符，由工作台在插入时替换：`{事项}` 换成咨询或办件的事项名称，`{称呼}` 换成对群众的称呼，
     `{我的姓名}` 换成当前工作人员的姓名；不知道的保留原样，由工作人员填写。`editable` 表示当前用户可以修改它。
@@ -95,14 +95,14 @@ def _view(request: web.Request, reply: QuickReply, actor: Actor) -> QuickReplyVi
 
 @routes.get("/desk/quick-replies")
 async def list_quick_replies(request: web.Request, query: QuickReplyQuery, actor: Actor) -> QuickReplyList:
-    """我能用的快捷回复：自己的、本部门的、全区的。"""
+    """我能用的常用语：自己的、本部门的、全区的。"""
     found = await request.config_dict[keys.QUICK_REPLIES].readable(actor, department_id=query.department_id)
     return QuickReplyList(items=[_view(request, reply, actor) for reply in found])
 
 
 @routes.post("/desk/quick-replies", status=201, idempotent=True, errors=[Conflict])
 async def create_quick_reply(request: web.Request, body: QuickReplyBody, actor: Actor) -> QuickReplyView:
-    """新增快捷回复，排在所属列表的末尾。"""
+    """新增常用语，排在所属列表的末尾。"""
     made = await request.config_dict[keys.QUICK_REPLIES].create(
         actor,
         request.get(CREATION_ID) or new_id(),
@@ -117,7 +117,7 @@ async def create_quick_reply(request: web.Request, body: QuickReplyBody, actor: 
 
 @routes.put("/desk/quick-replies/order", errors=[EditConflict])
 async def order_quick_replies(request: web.Request, body: QuickReplyOrder, actor: Actor) -> QuickReplyList:
-    """排列一个列表；列表已有增删时返回 409。被移动的快捷回复版本号加一。"""
+    """排列一个列表；列表已有增删时返回 409。被移动的常用语版本号加一。"""
     found = await request.config_dict[keys.QUICK_REPLIES].order(actor, body.scope, body.department_id, body.ids)
     return QuickReplyList(items=[_view(request, reply, actor) for reply in found])
 
@@ -126,7 +126,7 @@ async def order_quick_replies(request: web.Request, body: QuickReplyOrder, actor
 async def update_quick_reply(
     request: web.Request, quick_reply_id: Id, body: QuickReplyChanges, actor: Actor
 ) -> QuickReplyView:
-    """修改快捷回复的标题、内容或缩写。"""
+    """修改常用语的标题、内容或缩写。"""
     changes = {
         name: value
         for name in body.model_fields_set - {"version"}
@@ -138,5 +138,5 @@ async def update_quick_reply(
 
 @routes.delete("/desk/quick-replies/{quick_reply_id}", errors=[EditConflict])
 async def delete_quick_reply(request: web.Request, quick_reply_id: Id, query: VersionQuery, actor: Actor) -> None:
-    """删除快捷回复。"""
+    """删除常用语。"""
     await request.config_dict[keys.QUICK_REPLIES].delete(actor, quick_reply_id, version=query.version)

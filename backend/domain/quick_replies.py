@@ -1,4 +1,4 @@
-"""Quick replies (快捷回复): sentences that clerks insert into consultations and then send or change.
+"""Quick replies (常用语): sentences that clerks insert into consultations and then send or change.
 
 The text may hold placeholders, which the desk fills where it knows them: {事项} the matter's name, {称呼}
 how the citizen is addressed, {我的姓名} the clerk's own name. What the desk does not know stays for the
@@ -31,7 +31,7 @@ class TooManyReplies(Conflict):
     """The list is full."""
 
     code = "too-many-quick-replies"
-    title = "快捷回复已达到数量上限"
+    title = "常用语已达到数量上限"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ _TAGS = {
     "staff": "工作人员登录与账号管理",
     "organisation": "部门、岗位、责任分工",
     "announcements": "公告：公开阅读，工作台维护",
-    "quick-replies": "快捷回复：自己的、部门的、全区的",
+    "quick-replies": "常用语：自己的、部门的、全区的",
     "calendar": "节假日、调休与本地工作日安排",
     "matters": "事项目录与办事指南（公开）",
     "catalogue": "编辑事项与办事指南、导入",

@@ -77,7 +77,7 @@ class QuickReplyService:
         if known is not None:
             return known
         if len(present) >= MAX_REPLIES:
-            raise TooManyReplies(f"每个列表最多 {MAX_REPLIES} 条快捷回复，请先删除不用的。")
+            raise TooManyReplies(f"每个列表最多 {MAX_REPLIES} 条常用语，请先删除不用的。")
         reply = QuickReply(
             id=reply_id,
             scope=scope,
@@ -151,7 +151,7 @@ class QuickReplyService:
             async with self._database.transaction() as session:
                 present = {reply.id: reply for reply in await self._store.of([wanted], session=session)}
                 if set(present) != set(ids) or len(ids) != len(present):
-                    raise EditConflict("快捷回复列表已有变化，请刷新后再排序。")
+                    raise EditConflict("常用语列表已有变化，请刷新后再排序。")
                 ordered = []
                 for position, reply_id in enumerate(ids):
                     reply = present[reply_id]
@@ -182,7 +182,7 @@ class QuickReplyService:
         require(actor, Permission.KEEP_QUICK_REPLIES)
         if scope is not ReplyScope.DEPARTMENT:
             if department_id is not None:
-                raise InvalidInput("只有部门的快捷回复需要指定部门。", field="department_id")
+                raise InvalidInput("只有部门的常用语需要指定部门。", field="department_id")
             wanted = ReplyList(scope, actor.id if scope is ReplyScope.OWN else None)
         else:
             department = department_id or actor.department_id
@@ -192,7 +192,7 @@ class QuickReplyService:
                 await self._require_department(actor, department)
             wanted = ReplyList(scope, department)
         if not _keeps(actor, wanted):
-            raise Forbidden("这个范围的快捷回复由部门负责人或管理员维护。")
+            raise Forbidden("这个范围的常用语由部门负责人或管理员维护。")
         return wanted
 
     async def _require_department(self, actor: Actor, department_id: str) -> None:
@@ -208,7 +208,7 @@ class QuickReplyService:
             raise NotFound
         if not _keeps(actor, reply.list):
             shared = (ReplyList(ReplyScope.DEPARTMENT, actor.department_id), ReplyList(ReplyScope.DISTRICT, None))
-            raise Forbidden("这条快捷回复由部门负责人或管理员维护。") if reply.list in shared else NotFound
+            raise Forbidden("这条常用语由部门负责人或管理员维护。") if reply.list in shared else NotFound
         if reply.version != version:
             raise EditConflict
         return reply
@@ -223,7 +223,7 @@ def _keeps(actor: Actor, wanted: ReplyList) -> bool:
 
 
 def _taken() -> AlreadyThere:
-    return AlreadyThere("这个列表里已有快捷回复使用相同的缩写。", field="shortcut")
+    return AlreadyThere("这个列表里已有一条常用语用了相同的缩写。", field="shortcut")
 
 
 def _fields(reply: QuickReply) -> dict[str, Any]:
