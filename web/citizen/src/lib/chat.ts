@@ -79,12 +79,22 @@ async function start(me: string): Promise<ChatClient> {
       api.get('/api/consultations/{consultation_id}/receipts', { path: { consultation_id: conv } }),
     onSessionEnded: () => void api.renew().then((renewed) => (renewed ? reopen() : dropSession())),
   })
-  made.subscribe(() => (revision.value += 1))
+  made.subscribe(changed)
   client.value = made
   follow()
   await made.start()
   revision.value += 1
   return made
+}
+
+let told: ReturnType<typeof setTimeout> | undefined
+
+/** A log of hundreds of operations is drawn once, not at each of them. */
+function changed(): void {
+  told ??= setTimeout(() => {
+    told = undefined
+    revision.value += 1
+  }, 30)
 }
 
 async function reopen(): Promise<void> {
