@@ -27,6 +27,8 @@ TARGETS: Final = {
     "build:mp": (WEB / "citizen" / "dist" / "build" / "mp-weixin",),
 }
 _STAMP: Final = ".sources"
+#: The origin that a mini-program calls; see web/citizen/src/lib/origin.ts.
+_SERVER: Final = "VITE_SERVER_ORIGIN"
 _SKIPPED: Final = frozenset({"node_modules", "dist", ".vite"})
 
 
@@ -62,7 +64,7 @@ def build(target: str = "build", *, force: bool = False) -> bool:
 
     Two processes that ask at the same time build once. Raises `CommandError`.
     """
-    sources = digest()
+    sources = digest(target)
     if not force and _is_built(target, sources):
         return False
     with _alone():
@@ -91,9 +93,11 @@ def check() -> None:
                 raise CommandError(f"web: npm run {script} 未通过 / failed")
 
 
-def digest() -> str:
-    """SHA-256 over the names and contents of everything the pages are made of."""
+def digest(target: str) -> str:
+    """SHA-256 over the names and contents of everything the pages of `target` are made of."""
     total = hashlib.sha256()
+    if target == "build:mp":  # the server's address is compiled in
+        total.update(os.environ.get(_SERVER, "").encode())
     for path in [*_sources(), _OPENAPI]:
         total.update(f"{path.relative_to(_ROOT)}\0{path.stat().st_size}\0".encode())
         total.update(path.read_bytes())
