@@ -19,19 +19,14 @@ from typing import Final
 
 import structlog
 from aiohttp import BodyPartReader, web
-from aiohttp.client_exceptions import ClientError
-from aiohttp.http_exceptions import HttpProcessingError
 
-from backend.domain.errors import InvalidInput, Malformed, Unavailable, UnsupportedMedia
+from backend.domain.errors import InvalidInput, Unavailable, UnsupportedMedia
+from backend.rest import multipart
 from uploads.errors import PhotoTooLarge
 from uploads.sniff import HEAD_BYTES, require_photo
 
 log = structlog.get_logger()
 
-#: Room for the boundaries, headers and fields around the file.
-_OVERHEAD: Final = 64 * 1024
-_FIELD_BYTES: Final = 1024
-_MAX_PARTS: Final = 8
 _CHUNK: Final = HEAD_BYTES
 _WRITE: Final = 512 * 1024
 
@@ -68,7 +63,7 @@ async def receive(
     """
     if request.content_type != "multipart/form-data":
         raise UnsupportedMedia("请以 multipart/form-data 上传照片。")
-    if request.content_length is not None and request.content_length > max_bytes + _OVERHEAD:
+    if request.content_length is not None and request.content_length > max_bytes + multipart.OVERHEAD:
         raise _too_large(max_bytes)
     descriptor, path = await asyncio.to_thread(_create, folder)
     received = ReceivedPhoto(path)
@@ -78,15 +73,8 @@ async def receive(
                 await _read_parts(request, descriptor, received, max_bytes, fields)
         except TimeoutError as error:
             raise UploadTooSlow from error
-        except (
-            ValueError,
-            RuntimeError,
-            AssertionError,
-            ClientError,
-            HttpProcessingError,
-            web.RequestPayloadError,
-        ) as error:
-            raise Malformed("上传的内容不完整，请重试。") from error
+        except multipart.BROKEN as error:
+            raise multipart.incomplete() from error
         except OSError as error:
             if isinstance(error, ConnectionError):
                 raise
@@ -131,23 +119,10 @@ async def _read_parts(
     request: web.Request, descriptor: int, received: ReceivedPhoto, max_bytes: int, fields: frozenset[str]
 ) -> None:
     seen_file = False
-    reader = await request.multipart()
-    for _ in range(_MAX_PARTS):
-        part = await reader.next()
-        if part is None:
-            break
-        if not isinstance(part, BodyPartReader) or part.name is None:
-            raise Malformed("上传的内容应当是一个文件和几个文字字段。")
-        if part.name == "file" and not seen_file:
-            seen_file = True
-            received.filename = part.filename or ""
-            await _read_file(part, descriptor, received, max_bytes)
-        elif part.name in fields and part.name not in received.fields:
-            received.fields[part.name] = await _read_field(part)
-        else:
-            raise InvalidInput("上传的内容里有多余或重复的部分。", field=part.name[:64])
-    else:
-        raise Malformed("上传的内容里部分太多。")
+    async for _, part in multipart.file_parts(request, ("file",), fields, received.fields):
+        seen_file = True
+        received.filename = part.filename or ""
+        await _read_file(part, descriptor, received, max_bytes)
     if not seen_file:
         raise InvalidInput("没有收到照片文件。", field="file")
 
@@ -172,15 +147,6 @@ async def _read_file(part: BodyPartReader, descriptor: int, received: ReceivedPh
         require_photo(head)
     await asyncio.to_thread(_write, descriptor, bytes(waiting))
     received.content_sha256 = digest.hexdigest()
-
-
-async def _read_field(part: BodyPartReader) -> str:
-    value = b""
-    while chunk := await part.read_chunk(_FIELD_BYTES):
-        value += chunk
-        if len(value) > _FIELD_BYTES:
-            raise InvalidInput("填写的内容太长。", field=part.name)
-    return value.decode()
 
 
 def _write(descriptor: int, content: bytes) -> None:
