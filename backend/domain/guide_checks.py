@@ -121,6 +121,8 @@ def _reach(draft: GuideDraft, today: date) -> Iterator[GuideProblem]:
         yield GuideProblem("visit_reason", "required", f"需要到现场 {draft.visits} 次，请写明原因。")
     if draft.project_type is not ProjectType.INFORMATION and not draft.online and not draft.windows:
         yield _missing("windows", "不能网上办理的事项，请写明到哪里办理。")
+    if draft.project_type is ProjectType.INFORMATION and draft.online and not (draft.online_address or "").strip():
+        yield _contradiction("online", "只供查询了解的事项不能在这里网上办理；能在别的网站办理的，请写明网址。")
     if draft.effective_to is not None:
         if draft.effective_from is not None and draft.effective_to < draft.effective_from:
             yield _contradiction("effective_to", "停止办理的日期早于生效日期。")

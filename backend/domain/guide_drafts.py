@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections import Counter
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
 
@@ -77,6 +78,25 @@ def guide_of(draft: GuideDraft) -> Guide:
     if draft.task_type is None or draft.level is None or draft.project_type is None:
         raise ValueError("the draft is not complete")
     return Guide(**{name: getattr(draft, name) for name in _FIELDS})
+
+
+def with_known_keys(guide: Guide, published: Guide) -> Guide:
+    """`guide` with the keys that its materials have in `published`, where one of the same name lost its key.
+
+    What citizens have handed in hangs on a material's key: taking a material out of a guide and writing it
+    down again must not make it another one.
+    """
+    taken = {material.key for material in guide.materials}
+    names = Counter(material.name for material in guide.materials)
+    free = {material.name: material.key for material in published.materials if material.key not in taken}
+    known = {material.key for material in published.materials}
+    kept = tuple(
+        replace(material, key=free[material.name])
+        if material.key not in known and material.name in free and names[material.name] == 1
+        else material
+        for material in guide.materials
+    )
+    return replace(guide, materials=kept)
 
 
 def differences(old: Guide | GuideDraft | None, new: Guide | GuideDraft) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from backend.domain.catalogue import MatterDraft, publish
 from backend.domain.codes import parse_matter_code
 from backend.domain.errors import EditConflict, InvalidInput, InvalidTransition, NotFound
 from backend.domain.guide_checks import GuideProblem, Severity, files_of, problems_of
-from backend.domain.guide_drafts import GuideDraft, differences, draft_of, guide_of
+from backend.domain.guide_drafts import GuideDraft, differences, draft_of, guide_of, with_known_keys
 from backend.domain.ids import derived_id
 from backend.domain.matter_edits import (
     Draft,
@@ -191,6 +191,8 @@ class CatalogueEditing:
         day = effective_day(effective_from, now=now)
         refuse(found)
         guide = guide_of(edit.draft.guide)
+        if found.matter is not None:
+            guide = with_known_keys(guide, found.matter.guide)
         if effective_from is not None or (guide.effective_from is not None and guide.effective_from > day):
             guide = replace(guide, effective_from=day)
         if guide.effective_to is not None and guide.effective_to < day:
@@ -210,16 +212,17 @@ class CatalogueEditing:
         found = await self._read(actor, matter_id, version)
         if found.edit is None or found.edit.scheduled is None:
             raise NotFound("没有等待生效的版本。")
-        await self._save(actor, self._taken_back(found.edit), "unscheduled", {})
+        await self._save(actor, self._taken_back(found.edit, found.matter), "unscheduled", {})
         return await self.get(actor, matter_id)
 
-    def _taken_back(self, edit: MatterEdit) -> MatterEdit:
+    def _taken_back(self, edit: MatterEdit, matter: Matter | None) -> MatterEdit:
         waiting = edit.scheduled
         if waiting is None:
             return self._next(edit)
-        return self._next(
-            edit, draft=Draft(draft_of(waiting.guide), waiting.base_version, waiting.by, waiting.at), scheduled=None
-        )
+        # the day was chosen for this publication: the draft must not carry it into the next one
+        since = matter.guide.effective_from if matter is not None else None
+        guide = draft_of(replace(waiting.guide, effective_from=since))
+        return self._next(edit, draft=Draft(guide, waiting.base_version, waiting.by, waiting.at), scheduled=None)
 
     async def put_due_in_force(self, limit: int = 100) -> int:
         """Put in force what waited for a day that has begun, and end what had its last day; how many that were.
@@ -278,7 +281,7 @@ class CatalogueEditing:
             raise InvalidTransition("这个事项还没有发布。")
         check_move(found.matter, target, now=self._clock.now())
         edit = found.edit or first_edit(found)
-        edit = self._taken_back(edit) if target is MatterState.CANCELLED else self._next(edit)
+        edit = self._taken_back(edit, found.matter) if target is MatterState.CANCELLED else self._next(edit)
         kind = "resumed" if target is MatterState.ACTIVE else target.value
         await self._move(actor, found, edit, target, kind, reason.strip())
         return await self.get(actor, matter_id)

@@ -91,6 +91,13 @@ async def test_what_waits_can_be_taken_back_and_not_be_written_over(bureau: Any,
     assert (await bureau.act(scheduled, "POST", "publish", effective_from="2026-03-10"))[0] == 422
 
 
+async def test_what_was_taken_back_does_not_keep_its_day(bureau: Any, scheduled: MatterDraft) -> None:
+    _, view = await bureau.act(scheduled, "DELETE", "scheduled")
+    assert view["draft"]["guide"]["effective_from"] is None
+    status, view = await bureau.act(scheduled, "POST", "publish")
+    assert (status, view["published"]["guide"]["effective_from"]) == (200, None)
+
+
 async def test_a_new_matter_can_wait_for_its_day(bureau: Any, draft: DraftMaker) -> None:
     bureau.at(2026, 3, 2, 9)
     guide = {

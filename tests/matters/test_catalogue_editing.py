@@ -56,6 +56,7 @@ async def test_an_incomplete_draft_is_kept_and_says_what_it_lacks(bureau: Any, d
         ({"materials": [{"key": "a", "name": " "}]}, "materials.0.name"),
         ({"fees": [{"name": "工本费"}]}, "fees.0.standard"),
         ({"online": False}, "windows"),
+        ({"project_type": "information", "promised_limit": None, "online": True}, "online"),
         ({"effective_from": "2026-05-01", "effective_to": "2026-04-01"}, "effective_to"),
         ({"effective_to": "2026-02-28"}, "effective_to"),
     ],
@@ -161,6 +162,16 @@ async def test_a_published_draft_is_a_new_version_and_cases_keep_theirs(
         f"/api/catalogue/matters/{draft(1).id}/versions", params={"cursor": versions["next_cursor"]}
     )
     assert [(v["version"], v["changed"]) for v in older["items"]] == [(1, [])]
+
+
+async def test_a_material_that_is_written_down_again_stays_the_same_one(bureau: Any, draft: DraftMaker) -> None:
+    await bureau.publish(draft(1, **COMPLETE))
+    first, *others = (await bureau.see(draft(1)))["published"]["guide"]["materials"]
+    new = {"key": "other", "name": "另一份"}
+    await bureau.rewrite(draft(1), materials=[*others, new, first | {"key": "rewritten"}])
+    _, view = await bureau.act(draft(1), "POST", "publish")
+    keys = [material["key"] for material in view["published"]["guide"]["materials"]]
+    assert keys == [*(other["key"] for other in others), "other", first["key"]]
 
 
 async def test_publishing_the_same_again_is_refused(bureau: Any, draft: DraftMaker) -> None:
