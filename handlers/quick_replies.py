@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from backend import keys
 from backend.domain.access import Actor
-from backend.domain.errors import Conflict, EditConflict
+from backend.domain.errors import Conflict, EditConflict, NotFound
 from backend.domain.ids import new_id
 from backend.domain.quick_replies import MAX_REPLIES, QuickReply, ReplyScope
 from backend.rest.context import CREATION_ID
@@ -93,14 +93,14 @@ def _view(request: web.Request, reply: QuickReply, actor: Actor) -> QuickReplyVi
     )
 
 
-@routes.get("/desk/quick-replies")
+@routes.get("/desk/quick-replies", errors=[NotFound])
 async def list_quick_replies(request: web.Request, query: QuickReplyQuery, actor: Actor) -> QuickReplyList:
     """我能用的常用语：自己的、本部门的、全区的。"""
     found = await request.config_dict[keys.QUICK_REPLIES].readable(actor, department_id=query.department_id)
     return QuickReplyList(items=[_view(request, reply, actor) for reply in found])
 
 
-@routes.post("/desk/quick-replies", status=201, idempotent=True, errors=[Conflict])
+@routes.post("/desk/quick-replies", status=201, idempotent=True, errors=[Conflict, NotFound])
 async def create_quick_reply(request: web.Request, body: QuickReplyBody, actor: Actor) -> QuickReplyView:
     """新增常用语，排在所属列表的末尾。"""
     made = await request.config_dict[keys.QUICK_REPLIES].create(
@@ -115,7 +115,7 @@ async def create_quick_reply(request: web.Request, body: QuickReplyBody, actor: 
     return _view(request, made, actor)
 
 
-@routes.put("/desk/quick-replies/order", errors=[EditConflict])
+@routes.put("/desk/quick-replies/order", errors=[EditConflict, NotFound])
 async def order_quick_replies(request: web.Request, body: QuickReplyOrder, actor: Actor) -> QuickReplyList:
     """排列一个列表；列表已有增删时返回 409。被移动的常用语版本号加一。"""
     found = await request.config_dict[keys.QUICK_REPLIES].order(actor, body.scope, body.department_id, body.ids)
