@@ -42,13 +42,16 @@ class Desk(Window):
         self.see("thread").wait_for()
 
     def row(self, text: str) -> Locator:
-        """The line of a consultation in the list on the left."""
+        """The line of a consultation in the list on the left, by words that stand there."""
         return self.see("conversation-list").get_by_test_id("conversation").filter(has_text=text)
 
-    def take(self, text: str, tab: str = "mine") -> None:
-        """Find a consultation in a list (mine, waiting), open it, and take it where nobody has it."""
-        self.see(f"tab-{tab}").click()
-        self.row(text).first.click()
+    def take(self, conv: str) -> None:
+        """Find a consultation in the lists (waiting, mine), open it, and take it where nobody has it."""
+        row = self.page.locator(f'[data-testid="conversation"][href$="{conv}"]')
+        self.see("tab-waiting").click()
+        if row.count() == 0:
+            self.see("tab-mine").click()
+        row.click()
         self.see("composer").wait_for()
         given = self.see("decline")  # stands only where it is mine
         self.see("take").or_(given).first.wait_for()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from backend.commands.browser.desk import Desk
 from backend.commands.browser.phone import Phone
 from backend.commands.browser.window import Window
 from backend.commands.tour.photos import photograph
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Locator
 
 #: What a citizen types, and the matter of the sample district that it means.
 WORDS: Final = "办居住证"
@@ -79,10 +77,10 @@ def find_and_ask(citizen: Phone, nickname: str, outcome: Outcome) -> Iterator[Mo
 def answer(citizen: Phone, clerk: Desk, username: str, password: str, outcome: Outcome) -> Iterator[Moment]:
     """The clerk comes, sees who waits, answers; the citizen reads."""
     clerk.log_in(username, password)
-    clerk.see("nav-conversations").get_by_text("1", exact=True).wait_for()
+    clerk.see("nav-conversations").get_by_text(re.compile(r"^\d+$")).wait_for()
     yield Moment("desk-home", "经办人登录，有人在等：标题和导航上都有数字", clerk)
     clerk.conversations()
-    _find(clerk, QUESTION[:8])
+    clerk.take(outcome.conv)
     clerk.quick_reply("问候")
     clerk.see("send").click()
     clerk.put_clause("合法稳定住所证明")
@@ -95,20 +93,6 @@ def answer(citizen: Phone, clerk: Desk, username: str, password: str, outcome: O
     citizen.bubble("read").nth(1).wait_for()
     clerk.bubble("read").nth(1).wait_for()
     yield Moment("answered", "市民读到回答；工作台上看得到已读", citizen)
-
-
-def _find(clerk: Desk, words: str) -> None:
-    """The consultation, in whichever list it stands."""
-    mine = clerk.row(words)
-    clerk.see("tab-waiting").click()
-    if not _appears(mine):
-        clerk.see("tab-mine").click()
-    tab = "waiting" if clerk.see("tab-waiting").get_attribute("aria-pressed") == "true" else "mine"
-    clerk.take(words, tab)
-
-
-def _appears(found: Locator) -> bool:
-    return found.count() > 0
 
 
 def file(citizen: Phone, outcome: Outcome) -> Iterator[Moment]:

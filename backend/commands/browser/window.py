@@ -21,7 +21,7 @@ PHONE: Final = {"width": 390, "height": 844}
 DESK: Final = {"width": 1366, "height": 768}
 
 #: How long a condition may take to come true, in milliseconds. Long: it is only waited for where something is wrong.
-PATIENCE: Final = 8_000
+PATIENCE: Final = 20_000
 
 _FLAGS: Final = (
     "--disable-gpu",

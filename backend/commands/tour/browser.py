@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from pathlib import Path
 
 from backend.commands.browser import main_job
@@ -33,9 +34,10 @@ def play(
         pictures.mkdir(parents=True, exist_ok=True)
         citizen = Phone(browser, info.url, ahead=ahead, pictures=2.0)
         clerk = Desk(browser, info.url, ahead=ahead)
+        somebody = f"陈秀英{uuid.uuid4().hex[:4]}"  # who has asked before goes on with the old consultation
         started = time.perf_counter()
         try:
-            moments = main_job.play(citizen, "陈秀英", clerk, username, accounts[username]["password"])
+            moments = main_job.play(citizen, somebody, clerk, username, accounts[username]["password"])
             for number, moment in enumerate(moments, 1):
                 file = pictures / f"{number:02}-{moment.name}.png"
                 moment.window.picture(file)
