@@ -31,6 +31,17 @@ export function keepDraft(conv: string, draft: Draft): void {
   else localStorage.setItem(key(conv), JSON.stringify(draft))
 }
 
+/** Be told when another tab sent or emptied its draft of a consultation, and of what was in it. Returns how to stop. */
+export function onDraftGone(listener: (conv: string, text: string) => void): () => void {
+  const start = key('')
+  const look = ({ key: changed, newValue, oldValue }: StorageEvent): void => {
+    if (!changed?.startsWith(start) || newValue !== null || oldValue === null) return
+    listener(changed.slice(start.length), (JSON.parse(oldValue) as Partial<Draft>).text ?? '')
+  }
+  window.addEventListener('storage', look)
+  return () => window.removeEventListener('storage', look)
+}
+
 export function hasDraft(conv: string): boolean {
   return localStorage.getItem(key(conv)) !== null
 }
