@@ -32,6 +32,10 @@ from handlers.qr_codes import draw, guide_address
 
 routes = Routes("matters")
 
+#: A form is a document of an editor: it may look as it likes and do nothing. Not for PDF, beside this, `sandbox`:
+#: browsers leave the page of a sandboxed PDF empty.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
 MatterCode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{18}[0-9]{13}([0-9]{2})?$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[\w.()（）-]{1,120}$")]
 AreaPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,12}$")]
@@ -174,8 +178,7 @@ async def get_guide_file(request: web.Request, name: FileName) -> web.Response:
     headers = {
         "ETag": etag,
         "Cache-Control": FRESH,
-        # a form is a document of an editor: it may look as it likes and do nothing
-        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
+        "Content-Security-Policy": _POLICY if file.media_type == MEDIA_TYPES["pdf"] else f"{_POLICY}; sandbox",
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name)}",
     }
     if matches(request.headers.get("If-None-Match"), etag):
