@@ -93,6 +93,14 @@ def check() -> None:
                 raise CommandError(f"web: npm run {script} 未通过 / failed")
 
 
+def install() -> Node:
+    """What web/package-lock.json names, and the Node to run it with. Raises `CommandError`."""
+    with _alone():
+        node = find_node()
+        _install(node)
+    return node
+
+
 def digest(target: str) -> str:
     """SHA-256 over the names and contents of everything the pages of `target` are made of."""
     total = hashlib.sha256()

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-WEB = Path(__file__).parents[2] / "web"
+from backend.commands.build_web import WEB, install
+from backend.commands.errors import CommandError
+from tests.browser.conftest import unavailable
+
 #: Seconds; the run itself takes well under a minute.
 PATIENCE = 400
+INSTALLING = 300
 
 
-@pytest.mark.timeout(PATIENCE + 30)
+@pytest.mark.timeout(PATIENCE + INSTALLING)
 def test_the_chat_client_holds_against_the_real_server(servers: tuple[str, str]) -> None:
-    npx = shutil.which("npx")
-    if npx is None or not (WEB / "node_modules" / "vitest").is_dir():
-        if os.environ.get("CI") == "true":
-            pytest.fail("web/node_modules is missing: npm ci in web/")
-        pytest.skip("web/node_modules is not there: npm ci in web/")
+    try:
+        node = install()
+    except CommandError as error:
+        unavailable(f"the client's packages cannot be installed: {error}")
     mongo, redis = servers
     running = subprocess.Popen(
-        [npx, "vitest", "run", "--bail", "1"],
+        [*node.npm, "test", "--", "--bail", "1"],
         cwd=WEB / "packages" / "chat",
-        env=os.environ | {"MONGO_URL": mongo, "REDIS_URL": redis, "BANSHI_PYTHON": sys.executable},
+        env=os.environ | node.environment | {"MONGO_URL": mongo, "REDIS_URL": redis, "BANSHI_PYTHON": sys.executable},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
