@@ -42,8 +42,13 @@ _AHEAD: Final = """(() => {
   }
 })()"""
 
-#: Until what was decided is drawn.
-_TWO_FRAMES: Final = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+#: Until what was decided is drawn, and what comes in gently has come.
+_DRAWN: Final = """new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
+.then(() => Promise.all(
+  document.getAnimations()
+    .filter((one) => Number.isFinite(one.effect?.getComputedTiming().endTime))
+    .map((one) => one.finished.catch(() => null))
+)).then(() => null)"""
 
 #: What a browser says of a network that is away.
 _NETWORK: Final = re.compile(
@@ -156,7 +161,7 @@ class Window:
         """Wait until the page shows what it has: no request is on its way, nothing stands for what is to come."""
         calm = 0
         for _ in range(400):
-            self.page.evaluate(_TWO_FRAMES)
+            self.page.evaluate(_DRAWN)
             waits = self.page.locator(".skeleton:visible, .el-skeleton:visible").count()
             calm = 0 if self._pending or waits else calm + 1
             if calm == 3:
