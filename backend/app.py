@@ -111,7 +111,10 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
     sockets.mount(socket_server, app)
     app.cleanup_ctx.append(
         uploads.photo_intake(
-            settings.var / "uploads" / "tmp", max_bytes=settings.max_photo, processes=settings.photo_workers
+            settings.var / "uploads" / "tmp",
+            max_bytes=settings.max_photo,
+            processes=settings.photo_workers,
+            wait_seconds=settings.photo_wait_seconds,
         )
     )
     app.add_subapp("/api", api)

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     max_body: int = Field(default=256 * 1024, ge=1024)
     max_photo: int = Field(default=12 * 1024 * 1024, ge=1024)
     photo_workers: int = Field(default=1, ge=1, le=16)
+    photo_wait_seconds: float = Field(default=2.0, gt=0, le=60)
+    """How long a photograph may wait for a free process before its sender is asked to come again."""
     rate_per_minute: int = Field(default=600, ge=1)
     """Requests a minute for one session, or for one address without a session."""
     chat_events_per_second: float = Field(default=15.0, gt=0)

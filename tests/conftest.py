@@ -78,6 +78,7 @@ async def settings(servers: tuple[str, str], database_name: str, tmp_path: Path,
         wechat_base_url=wechat_standin,
         rate_per_minute=100_000,
         login_rate_per_minute=100_000,
+        photo_wait_seconds=30,  # other tests may run beside; what happens when it is over has tests of its own
     )
 
 

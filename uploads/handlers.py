@@ -42,12 +42,15 @@ class PhotoIntake:
 INTAKE = web.AppKey("photo_intake", PhotoIntake)
 
 
-def photo_intake(folder: Path, *, max_bytes: int, processes: int) -> Callable[[web.Application], AsyncIterator[None]]:
+def photo_intake(
+    folder: Path, *, max_bytes: int, processes: int, wait_seconds: float
+) -> Callable[[web.Application], AsyncIterator[None]]:
     """A `cleanup_ctx` that owns the intake; what a killed process left in `folder` is deleted at start."""
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         sweep(folder)
-        async with PhotoWorkers(WorkerLimits(processes=processes, max_bytes=max_bytes)) as workers:
+        limits = WorkerLimits(processes=processes, max_bytes=max_bytes, wait_seconds=wait_seconds)
+        async with PhotoWorkers(limits) as workers:
             app[INTAKE] = PhotoIntake(folder, max_bytes, workers)
             yield
 
