@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pymongo import MongoClient
 
 from backend.app import create_app
 from backend.composition import Services, open_services
@@ -47,6 +49,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     folder = tmp_path_factory.mktemp("servers")
     with ExitStack() as stack:
         mongo = os.environ.get("MONGO_URL") or stack.enter_context(EmbeddedMongo(folder / "mongo")).url
+        # Tests live in other times than the database, which would clear away what is still good for them.
+        with MongoClient[dict[str, Any]](mongo) as client:
+            client.admin.command("setParameter", 1, ttlMonitorEnabled=False)
         redis = os.environ.get("REDIS_URL") or stack.enter_context(EmbeddedRedis(folder / "redis")).url
         yield mongo, redis
 
