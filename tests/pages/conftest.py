@@ -15,7 +15,7 @@ from backend.composition import Services
 from config.settings import Settings
 
 SCRIPT = b"console.log('desk');" * 50
-COMPRESSED = gzip.compress(SCRIPT)
+COMPRESSED = gzip.compress(SCRIPT, mtime=0)
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ async def test_hashed_names_are_kept_for_ever_and_others_asked_about(http: aioht
 @pytest.mark.parametrize(
     ("accepts", "encoding", "body"),
     [("gzip", "gzip", COMPRESSED), ("gzip, deflate, br", "br", b"brotli bytes"), ("identity", None, SCRIPT)],
+    ids=["gzip", "br", "identity"],
 )
 async def test_the_compressed_twin_is_sent_to_who_takes_it(
     server: TestServer, accepts: str, encoding: str | None, body: bytes
