@@ -36,10 +36,22 @@ ReadLog = Callable[[str, int], Awaitable[list[Operation]]]
 class Transport(Protocol):
     """What the pump needs of the socket server."""
 
-    async def emit(self, event: str, data: Any, connections: Sequence[Connection]) -> None: ...
+    def push(self, event: str, body: bytes, connections: Sequence[Connection]) -> None:
+        """Lay an event into the write queue of each socket, in this order, without waiting.
+
+        `body` is the JSON of the event's one argument. Sockets that are gone are passed over.
+        """
+        ...
+
+    async def emit(self, event: str, data: Any, connections: Sequence[Connection]) -> None:
+        """The same for what is not encoded yet."""
+        ...
 
     def backlog(self, connection: Connection) -> int:
-        """Packets that wait to be written to this socket."""
+        """Packets that wait to be written to this socket, or 4 KB of them, whichever is more.
+
+        So `MAX_BACKLOG` of 256 bounds both: 256 packets, or 1 MB.
+        """
         ...
 
     async def kick(self, connection: Connection, code: str) -> None: ...

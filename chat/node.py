@@ -19,33 +19,48 @@ from chat.desks import Desks
 from chat.events import Handlers
 from chat.hub import Hub
 from chat.namespaces import ChatNamespace
+from chat.sockets import BYTES_PER_PACKET, EventPacket, Json
 
 
-class _Transport:
+class ServerTransport:
     """Sending through python-socketio, always to named sockets of this node."""
 
     def __init__(self, server: socketio.AsyncServer) -> None:
+        """`server` is of `chat.sockets.create_server`."""
         self._server = server
 
-    async def emit(self, event: str, data: Any, connections: Sequence[Connection]) -> None:
-        by_namespace: dict[str, list[str]] = {}
+    def push(self, event: str, body: bytes, connections: Sequence[Connection]) -> None:
+        packets: dict[str, EventPacket] = {}
         for connection in connections:
-            if not connection.closed:
-                by_namespace.setdefault(connection.namespace, []).append(connection.sid)
-        for namespace, sids in by_namespace.items():
-            await self._server.emit(event, data, to=sids, namespace=namespace)
+            socket = self._socket(connection)
+            if socket is None:
+                continue
+            namespace = connection.namespace
+            if namespace not in packets:
+                packets[namespace] = EventPacket(namespace, event, body)
+            socket.queue.put_nowait(packets[namespace])
+
+    async def emit(self, event: str, data: Any, connections: Sequence[Connection]) -> None:
+        self.push(event, Json.dumps(data).encode(), connections)
 
     async def ask(self, event: str, connection: Connection, answered: Any) -> None:
         await self._server.emit(event, {}, to=connection.sid, namespace=connection.namespace, callback=answered)
 
     def backlog(self, connection: Connection) -> int:
-        eio_sid = self._server.manager.eio_sid_from_sid(connection.sid, connection.namespace)
-        socket = self._server.eio.sockets.get(eio_sid)
-        return int(socket.queue.qsize()) if socket is not None else 0
+        socket = self._socket(connection)
+        return max(socket.queue.qsize(), socket.queue.bytes // BYTES_PER_PACKET) if socket is not None else 0
 
     async def kick(self, connection: Connection, code: str) -> None:
-        await self._server.emit("kick", {"code": code}, to=connection.sid, namespace=connection.namespace)
+        await self.emit("kick", {"code": code}, [connection])
         await self._server.disconnect(connection.sid, namespace=connection.namespace)
+
+    def _socket(self, connection: Connection) -> Any:
+        """The Engine.IO socket of a connection, or None when it is going or gone."""
+        if connection.closed:
+            return None
+        eio_sid = self._server.manager.eio_sid_from_sid(connection.sid, connection.namespace)
+        socket = self._server.eio.sockets.get(eio_sid)
+        return None if socket is None or socket.closed else socket
 
 
 class ChatNode:
@@ -70,7 +85,7 @@ class ChatNode:
         `events_per_second` bounds each socket."""
         self.server = server
         self.connections = Connections(per_second=events_per_second)
-        transport = _Transport(server)
+        transport = ServerTransport(server)
         self.hub = Hub(
             service=service,
             transport=transport,

@@ -17,6 +17,8 @@ import orjson
 import socketio
 from aiohttp import web
 from engineio.async_drivers.aiohttp import WebSocket
+from engineio.packet import MESSAGE
+from engineio.packet import Packet as EnginePacket
 from socketio.packet import Packet
 
 PATH = "socket.io"
@@ -24,6 +26,8 @@ PATH = "socket.io"
 MAX_PACKET = 64 * 1024
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
+#: Waiting bytes that count as one waiting packet: 256 packets are as full as 1 MB.
+BYTES_PER_PACKET = 4096
 _CLOSE_SECONDS = 3.0
 
 
@@ -64,6 +68,35 @@ class Json:
             return json.loads(text)
 
 
+class EventPacket(EnginePacket):  # type: ignore[misc]  # python-engineio has no types
+    """An event whose one argument is encoded already: one packet for any number of sockets of a namespace."""
+
+    def __init__(self, namespace: str, event: str, body: bytes) -> None:
+        super().__init__(MESSAGE, f'2{namespace},["{event}",{body.decode()}]')
+        self.size = len(body)
+
+
+class WriteQueue(asyncio.Queue[Any]):
+    """What waits to be written to one socket, and how many bytes that is."""
+
+    bytes = 0
+
+    def _put(self, item: Any) -> None:
+        self.bytes += _size(item)
+        super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self.bytes -= _size(item)
+        return item
+
+
+def _size(packet: Any) -> int:
+    """Bytes of an Engine.IO packet; what is no event is small, and its characters will do."""
+    size: int | None = getattr(packet, "size", None)
+    return size if size is not None else len(getattr(packet, "data", None) or "")
+
+
 def create_server(origins: Sequence[str] = ()) -> socketio.AsyncServer:
     """A server for one node. Browsers may come from its own origin, or from `origins` alone when given."""
     server = socketio.AsyncServer(
@@ -80,6 +113,7 @@ def create_server(origins: Sequence[str] = ()) -> socketio.AsyncServer:
         engineio_logger=False,
     )
     server.eio._async = {**server.eio._async, "websocket": PlainWebSocket}
+    server.eio.create_queue = WriteQueue
     return server
 
 

@@ -1,0 +1,87 @@
+"""Sending to named sockets of one node: a server that lets everybody in, and its clients on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+import socketio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from backend.domain.access import Actor
+from chat.connections import Connection
+from chat.delivery import MAX_BACKLOG
+from chat.node import ServerTransport
+from chat.sockets import BYTES_PER_PACKET, create_server, mount
+
+
+@dataclass
+class Bare:
+    """The server, and how to reach it."""
+
+    server: socketio.AsyncServer
+    http: aiohttp.ClientSession
+    url: str
+
+    async def connect(self, namespace: str = "/citizen") -> tuple[aiohttp.ClientWebSocketResponse, Connection]:
+        wire = await self.http.ws_connect(f"{self.url}socket.io/?EIO=4&transport=websocket", max_msg_size=0)
+        assert (await wire.receive_str()).startswith("0{")
+        await wire.send_str(f"40{namespace},{{}}")
+        sid = orjson.loads((await wire.receive_str()).partition(",")[2])["sid"]
+        return wire, Connection(sid, namespace, Actor(kind="citizen", id="x"), "", 15.0)
+
+
+@pytest.fixture
+async def bare() -> AsyncIterator[Bare]:
+    server = create_server()
+    app = web.Application()
+    mount(server, app)
+    async with TestServer(app) as running, aiohttp.ClientSession() as http:
+        yield Bare(server, http, str(running.make_url("/")))
+
+
+async def test_what_is_pushed_arrives_in_order_at_each_socket(bare: Bare) -> None:
+    transport = ServerTransport(bare.server)
+    phone, tablet = await bare.connect(), await bare.connect()
+    desk = await bare.connect("/clerk")
+    for number in range(20):
+        transport.push("op", orjson.dumps({"seq": number, "text": "您好"}), [phone[1], tablet[1], desk[1]])
+        if number == 9:
+            await transport.emit("typing", {"who": "王敏"}, [phone[1], desk[1]])
+    for wire, connection in (phone, tablet, desk):
+        prefix = f"42{connection.namespace},"
+        expected: list[Any] = [["op", {"seq": number, "text": "您好"}] for number in range(20)]
+        if wire is not tablet[0]:
+            expected.insert(10, ["typing", {"who": "王敏"}])
+        found = [await wire.receive_str(timeout=20) for _ in expected]
+        assert [orjson.loads(text.removeprefix(prefix)) for text in found] == expected
+
+
+async def test_a_backlog_is_full_of_many_packets_or_of_many_bytes(bare: Bare) -> None:
+    transport = ServerTransport(bare.server)
+    (wire, one), (_, other) = await bare.connect(), await bare.connect()
+    for _ in range(MAX_BACKLOG):  # nothing is awaited, so nothing is written meanwhile
+        transport.push("op", b"{}", [one])
+    assert transport.backlog(one) == MAX_BACKLOG
+    body = orjson.dumps("文" * 10_000)
+    for _ in range(MAX_BACKLOG * BYTES_PER_PACKET // len(body) + 1):
+        transport.push("op", body, [other])
+    assert transport.backlog(other) == MAX_BACKLOG
+    for _ in range(MAX_BACKLOG):
+        await wire.receive_str(timeout=20)
+    assert transport.backlog(one) == 0
+
+
+async def test_nothing_is_pushed_to_who_has_gone(bare: Bare) -> None:
+    transport = ServerTransport(bare.server)
+    (wire, gone), (stays, here) = await bare.connect(), await bare.connect()
+    await bare.server.disconnect(gone.sid, namespace=gone.namespace)
+    transport.push("op", b"{}", [gone, here])
+    assert transport.backlog(gone) == 0
+    assert await stays.receive_str(timeout=20) == '42/citizen,["op",{}]'
+    assert await wire.receive_str(timeout=20) == "41/citizen,"
