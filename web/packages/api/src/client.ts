@@ -144,7 +144,9 @@ export class Api {
       if (request.signal?.aborted) throw error
       throw ApiProblem.network()
     }
-    if (response.status >= 400 || response.status === 0) throw ApiProblem.of(response.status, response.text)
+    if (response.status >= 400 || response.status === 0) {
+      throw ApiProblem.of(response.status, response.text, response.header('Retry-After'))
+    }
     if (response.status === 204 || response.text === '') return undefined
     try {
       return JSON.parse(response.text)

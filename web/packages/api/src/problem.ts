@@ -43,16 +43,18 @@ export class ApiProblem extends Error {
   }
 
   /** The problem an answer carries; a plain one where a proxy between answered something else. */
-  static of(status: number, text: string): ApiProblem {
+  static of(status: number, text: string, retryAfter?: string | null): ApiProblem {
+    const seconds = Number(retryAfter || NaN) // a date, which HTTP allows too, nobody sends us
+    const wait = seconds >= 0 ? { retry_after: seconds } : undefined
     try {
       const body = JSON.parse(text) as Partial<Problem>
       if (typeof body.code === 'string' && typeof body.detail === 'string') {
-        return new ApiProblem({ ...body, status } as Problem)
+        return new ApiProblem({ ...wait, ...body, status } as Problem)
       }
     } catch {
       // not JSON: somebody between us and the server spoke
     }
     const detail = status >= 500 ? '系统暂时繁忙，请稍后再试。' : '这个请求没有成功，请稍后再试。'
-    return new ApiProblem({ code: `http-${status}`, title: '请求未成功', status, detail })
+    return new ApiProblem({ code: `http-${status}`, title: '请求未成功', status, detail, ...wait })
   }
 }

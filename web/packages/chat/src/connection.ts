@@ -1,6 +1,7 @@
 /** One connection after the other: tickets, attempts, the hello, questions and answers, beats. */
 import type { Clock, TimerHandle } from './clock'
-import { ChatProblem, problemOf, type Problem } from './problem'
+import { Pace } from './pace'
+import { ChatProblem, problemOf, retryAfter, type Problem } from './problem'
 import { PROTOCOL_VERSION, type Ack, type HelloAnswer, type Namespace } from './protocol'
 import type { ChatSocket, Transport } from './transport'
 import type { Status } from './types'
@@ -48,12 +49,14 @@ export class Connection {
   private started = false
   private asleep = false
   private lastHeard = 0
+  private readonly pace: Pace
   private waiting = new Map<symbol, () => void>()
 
   constructor(
     private readonly options: ConnectionOptions,
     private readonly hooks: ConnectionHooks,
   ) {
+    this.pace = new Pace(options.clock, options.random, options.pauses)
     this.status = {
       online: false,
       since: options.clock.now(),
@@ -71,7 +74,7 @@ export class Connection {
     this.started = true
     this.asleep = false
     this.attempt = 0
-    this.connect()
+    this.soonest()
   }
 
   /** Disconnect for good. */
@@ -94,7 +97,7 @@ export class Connection {
     if (this.status.online) void this.beat()
     else if (this.socket === null && (this.timer !== undefined || this.status.reason === 'sleeping')) {
       this.attempt = 0
-      this.connect()
+      this.soonest()
     }
   }
 
@@ -145,6 +148,15 @@ export class Connection {
     return true
   }
 
+  /** Connect at once, unless the server asked to be left alone for some time that is not over. */
+  private soonest(): void {
+    const held = this.pace.held()
+    if (held === 0) return this.connect()
+    this.clear()
+    this.set({ reason: 'refused' })
+    this.after(held)
+  }
+
   private connect(): void {
     this.clear()
     const generation = ++this.generation
@@ -161,6 +173,7 @@ export class Connection {
       if (generation !== this.generation) return
       const problem = problemOf(error)
       if (problem && (SESSION_OVER.has(problem.code) || problem.status === 401)) return this.end(problem)
+      this.pace.hold(retryAfter(error))
       return this.fail(problem && problem.status !== 0 ? 'refused' : 'network', problem)
     }
     if (generation !== this.generation) return
@@ -187,9 +200,12 @@ export class Connection {
       if (generation !== this.generation) return
       if (!done) return this.fail('network')
     } catch (error) {
-      return generation === this.generation ? this.fail('refused', problemOf(error)) : undefined
+      if (generation !== this.generation) return
+      this.pace.hold(retryAfter(error))
+      return this.fail('refused', problemOf(error))
     }
     this.attempt = 0
+    this.pace.release()
     this.set({
       online: true,
       reason: null,
@@ -206,6 +222,7 @@ export class Connection {
     const problem = problemOf({ problem: error.data }) ?? { code: error.code, title: '', status: 0, detail: '' }
     if (error.code === 'session-ended') return this.end(problem)
     if (error.code === 'unsupported-version') return this.stop('unsupported-version')
+    this.pace.hold(retryAfter({ problem }))
     this.fail('refused', problem)
   }
 
@@ -220,10 +237,11 @@ export class Connection {
     this.lastHeard = this.options.clock.now()
     if (name === 'presence:ping') return answer?.({})
     if (name === 'kick') {
-      const code = (data as { code?: string } | undefined)?.code
+      const { code, retry_after } = (data ?? {}) as { code?: string; retry_after?: unknown }
       if (code === 'session-ended') {
         return this.end({ code, title: '登录已失效', status: 401, detail: '登录已失效，请重新登录。' })
       }
+      this.pace.hold(retry_after)
       return this.closed()
     }
     this.hooks.event(name, data)
@@ -243,8 +261,10 @@ export class Connection {
 
   private again(): void {
     if (!this.started || this.asleep) return
-    const [first, longest] = this.options.pauses
-    const pause = Math.min(longest, first * 2 ** Math.max(0, this.attempt - 1)) * (0.5 + this.options.random() / 2)
+    this.after(this.pace.pause(this.attempt))
+  }
+
+  private after(pause: number): void {
     this.timer = this.options.clock.setTimeout(() => this.connect(), pause)
     this.set({ nextTryAt: this.options.clock.now() + pause })
   }

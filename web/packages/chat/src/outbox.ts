@@ -106,6 +106,7 @@ export class Outbox {
   private pauses = new Set<() => void>()
   private writes: Promise<void> = Promise.resolve()
   private count = 0
+  private latest = 0
   private stopped = false
 
   constructor(
@@ -127,8 +128,10 @@ export class Outbox {
     return Math.max(0, ...this.of(conv).map((entry) => this.acked.get(entry.cid)?.seq ?? 0))
   }
 
+  /** Later than all before, also where the device's clock was put back in between. */
   nextOrder(): [number, number] {
-    return [this.options.clock.now(), this.count++]
+    this.latest = Math.max(this.latest, this.options.clock.now())
+    return [this.latest, this.count++]
   }
 
   /** Take a thing up and send it. Actions are not stored: a decision on a state makes no sense after a reload. */
@@ -152,6 +155,7 @@ export class Outbox {
         continue
       }
       this.entries.set(entry.cid, entry)
+      this.latest = Math.max(this.latest, entry.order[0] + 1)
       this.hooks.changed(entry.conv)
     }
     this.pumpAll()

@@ -5,6 +5,8 @@ export interface Problem {
   status: number
   detail: string
   field?: string | null
+  /** Seconds, fractions too, after which to come again. */
+  retry_after?: number | null
   [extra: string]: unknown
 }
 
@@ -42,6 +44,14 @@ export function problemOf(error: unknown): Problem | undefined {
   const found = error.problem
   if (typeof found !== 'object' || found === null || !('code' in found)) return undefined
   return found as Problem
+}
+
+/** After how many seconds an error says to come again: its problem, or `retryAfter` (HTTP's `Retry-After`) beside it. */
+export function retryAfter(error: unknown): number | undefined {
+  const found = problemOf(error)?.retry_after
+  if (typeof found === 'number') return found
+  const beside = typeof error === 'object' && error !== null && 'retryAfter' in error ? error.retryAfter : undefined
+  return typeof beside === 'number' ? beside : undefined
 }
 
 /** Whether the same thing again may succeed: no network, a busy server, a limit, a session to be renewed. */

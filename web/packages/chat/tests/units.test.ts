@@ -5,6 +5,7 @@ import WebSocket, { WebSocketServer } from 'ws'
 import { socketIoTransport, wxWebSocket, type Operation, type SocketTask } from '../src'
 import { firstMessageCid, newCid, uuid5 } from '../src/ids'
 import { LocalLog } from '../src/log'
+import { Pace } from '../src/pace'
 import { cleanUp, expectAll, newCitizen, office, online, texts, wait } from './harness'
 
 afterEach(cleanUp)
@@ -28,6 +29,36 @@ test('a log applies numbers in order, keeps the later ones aside and drops doubl
   expect([log.seq, log.gap]).toEqual([3, false])
   log.add(op(1, 2))
   expect([log.seq, log.epoch]).toEqual([1, 2])
+})
+
+test('who lost a server together comes back spread out, and not before the server wants it', () => {
+  let now = 1_000_000
+  let chance = 0
+  const clock = { now: () => now, setTimeout: () => 0, clearTimeout: () => undefined }
+  const pace = new Pace(clock, () => chance, [1_000, 30_000])
+  const spread = (failed: number): number[] => [0, 0.5, 1].map((each) => ((chance = each), pace.pause(failed)))
+  expect(spread(0)).toEqual([0, 500, 1_000])
+  expect(spread(2)).toEqual([0, 2_000, 4_000])
+  expect(spread(99)).toEqual([0, 15_000, 30_000])
+  for (const [each, wanted] of [
+    [0, 12_500],
+    [1, 15_000],
+  ] as const) {
+    chance = each
+    pace.hold(12.5)
+    expect([pace.held(), pace.pause(3)]).toEqual([wanted, wanted])
+  }
+  now += 5_000
+  expect(pace.held()).toBe(10_000)
+  now -= 3_600_000 // the device's clock was put back: never longer than it was asked for
+  expect(pace.held()).toBe(15_000)
+  now += 7_200_000
+  expect(pace.held()).toBe(0)
+  for (const nonsense of ['9', -1, NaN, Infinity, null, undefined]) pace.hold(nonsense)
+  expect(pace.held()).toBe(0)
+  pace.hold(5)
+  pace.release()
+  expect(pace.held()).toBe(0)
 })
 
 /** `wx.connectSocket` as WeChat documents it, over a real connection. */
