@@ -237,7 +237,7 @@ async def run(pairs: int, messages: int, rounds: int, per_second: int) -> list[d
         connector = aiohttp.TCPConnector(limit=0)
         async with open_services(settings) as services, aiohttp.ClientSession(connector=connector) as http:
             pid, port = stack.enter_context(server(["tests.bench.http_servers", "banshi"], environment))
-            bare_pid, bare_port = stack.enter_context(server(["tests.bench.chat_servers"], {}))
+            bare_pid, bare_port = stack.enter_context(server(["tests.bench.peers.echo"], {}))
             ours = Side("ours, journaled", {"app": pid, "mongod": mongo.pid, "redis": redis.pid})
             bare = Side("bare echo", {"app": bare_pid})
             ours.pairs = await our_pairs(services, http, port, pairs)

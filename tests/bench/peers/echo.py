@@ -1,4 +1,4 @@
-"""The peer of `bench_chat`: bare python-socketio with uvloop and orjson, `python -m tests.bench.chat_servers`.
+"""A peer of `bench_chat`: bare python-socketio with uvloop and orjson, `python -m tests.bench.peers.echo`.
 
 Sockets join by twos under the name of their pair; `msg:send` goes to the other one and is acknowledged.
 Nothing is stored, checked, ordered or told to other processes. Prints its port.
