@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -14,7 +16,7 @@ from backend.composition import Services, open_services
 from backend.domain.access import Actor
 from backend.domain.errors import Unauthenticated
 from backend.rest import docs, health
-from backend.rest.context import PUBLIC_ORIGIN, TRUSTED_PROXIES
+from backend.rest.context import DRAINING, PUBLIC_ORIGIN, TRUSTED_PROXIES
 from backend.rest.middleware import add_security_headers, observe
 from backend.rest.openapi import document
 from backend.rest.operations import Routes, mount
@@ -67,6 +69,20 @@ ROUTES: list[Routes] = [
 ]
 
 
+CHAT = web.AppKey("chat", ChatNode)
+
+
+async def leave(app: web.Application, *, unnoticed: float, seconds: float) -> None:
+    """Make ready to stop: unready at once, and when balancers know that, the sockets go elsewhere.
+
+    `unnoticed` seconds pass before the first socket is told to go, all of them within `seconds` more. Requests
+    are answered all the while.
+    """
+    app[DRAINING].set()
+    await asyncio.sleep(unnoticed)
+    await app[CHAT].leave(seconds)
+
+
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document, from the handlers' signatures alone."""
     return document(ROUTES, version=VERSION)
@@ -93,17 +109,15 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
     pages.mount(app, settings.web)
 
     async def run_services(app: web.Application) -> AsyncIterator[None]:
-        if services is not None:
-            _provide(app, services)
-            async with services.catalogue.following(), _chat(socket_server, services).running():
-                yield
-            return
-        async with (
-            open_services(settings) as opened,
-            opened.catalogue.following(),
-            _chat(socket_server, opened).running(),
-        ):
+        async with AsyncExitStack() as stack:
+            if services is None:
+                opened = await stack.enter_async_context(open_services(settings))
+            else:
+                opened = services
             _provide(app, opened)
+            app[CHAT] = _chat(socket_server, opened)
+            await stack.enter_async_context(opened.catalogue.following())
+            await stack.enter_async_context(app[CHAT].running())
             yield
 
     app.cleanup_ctx.append(run_services)

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 from backend.domain.access import Actor
 from backend.domain.consultation_operations import Audience
@@ -39,10 +39,29 @@ class Connection:
         self._refilled = self._checked
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
         self._typed: dict[str, float] = {}
+        self._under_way = 0
+        self._answered: asyncio.Event | None = None
 
     @property
     def audience(self) -> Audience:
         return Audience.CITIZEN if self.namespace == "/citizen" else Audience.STAFF
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """An event of this socket is being done within."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way and self._answered is not None:
+                self._answered.set()
+
+    async def all_answered(self) -> None:
+        """Return at a moment when nothing that this socket asked for is under way."""
+        while self._under_way:
+            self._answered = asyncio.Event()
+            await self._answered.wait()
 
     def spend(self) -> None:
         """Count one event. Raises `RateLimited`."""
@@ -131,3 +150,6 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._by_sid)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._by_sid.values()))

@@ -54,7 +54,9 @@ class Transport(Protocol):
         """
         ...
 
-    async def kick(self, connection: Connection, code: str) -> None: ...
+    async def kick(self, connection: Connection, code: str, retry_after: float | None = None) -> None:
+        """Say why and close; `retry_after` in seconds, when the client should come back later than at once."""
+        ...
 
 
 class Feed:

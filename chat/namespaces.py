@@ -71,7 +71,11 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             if event == "connect":
                 return await self._connect(args[0], args[2])
             return await self._disconnect(args[0])
-        return await self._answer(event, args[0], args[1:])
+        connection = self._connections.get(args[0])
+        if connection is None:
+            return refusal(Unauthenticated())
+        with connection.answering():
+            return await self._answer(event, connection, args[1:])
 
     async def _connect(self, sid: str, auth: Any) -> None:
         try:
@@ -101,10 +105,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             if connection.ready and self._kind == "staff":
                 await self._desks.leave(connection)
 
-    async def _answer(self, name: str, sid: str, data: tuple[Any, ...]) -> Ack | None:
-        connection = self._connections.get(sid)
-        if connection is None:
-            return refusal(Unauthenticated())
+    async def _answer(self, name: str, connection: Connection, data: tuple[Any, ...]) -> Ack | None:
         event = self._events.get(name)
         try:
             if event is None:

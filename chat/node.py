@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import socketio
+import structlog
 from redis.asyncio import Redis
 
 from backend.ports import Clock
@@ -18,8 +19,11 @@ from chat.connections import PER_SECOND, Connection, Connections, RefreshActor
 from chat.desks import Desks
 from chat.events import Handlers
 from chat.hub import Hub
+from chat.leaving import send_elsewhere
 from chat.namespaces import ChatNamespace
 from chat.sockets import BYTES_PER_PACKET, EventPacket, Json
+
+log = structlog.get_logger()
 
 
 class ServerTransport:
@@ -50,8 +54,9 @@ class ServerTransport:
         socket = self._socket(connection)
         return max(socket.queue.qsize(), socket.queue.bytes // BYTES_PER_PACKET) if socket is not None else 0
 
-    async def kick(self, connection: Connection, code: str) -> None:
-        await self.emit("kick", {"code": code}, [connection])
+    async def kick(self, connection: Connection, code: str, retry_after: float | None = None) -> None:
+        told = {"code": code} if retry_after is None else {"code": code, "retry_after": retry_after}
+        await self.emit("kick", told, [connection])
         await self._server.disconnect(connection.sid, namespace=connection.namespace)
 
     def _socket(self, connection: Connection) -> Any:
@@ -85,7 +90,7 @@ class ChatNode:
         `events_per_second` bounds each socket."""
         self.server = server
         self.connections = Connections(per_second=events_per_second)
-        transport = ServerTransport(server)
+        transport = self._transport = ServerTransport(server)
         self.hub = Hub(
             service=service,
             transport=transport,
@@ -112,6 +117,11 @@ class ChatNode:
                     refresh=refresh,
                 )
             )
+
+    async def leave(self, seconds: float) -> None:
+        """Send every socket to another node within about `seconds`, answering what it asked before."""
+        told = await send_elsewhere(self.connections, self._transport, seconds)
+        log.info("sockets_sent_elsewhere", sockets=told)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

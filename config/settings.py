@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     shutdown_grace: float = Field(default=10.0, ge=0)
+    """How long a stopping process waits for requests under way."""
+    drain_seconds: float = Field(default=0.0, ge=0, le=600)
+    """How long a stopping node stays unready before it moves its sockets, and then over how long it moves them."""
 
     @field_validator("mongo_url", "redis_url", "wechat_base_url", "public_url", "district_name", mode="before")
     @classmethod

@@ -217,7 +217,8 @@ class _System:
             self._environment,
             log=self._log(name),
             listener=listener,
-            stop_seconds=self._settings.shutdown_grace + 3.0,
+            # a server: unnoticed, moving its sockets, their last answers, and what is under way
+            stop_seconds=2 * self._settings.drain_seconds + self._settings.shutdown_grace + 8.0,
         )
 
     def _log(self, name: str) -> Path | None:

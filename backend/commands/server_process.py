@@ -21,7 +21,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from backend.app import create_app
+from backend.app import create_app, leave
 from backend.commands import orders
 from backend.commands.environment import read_settings
 from backend.commands.errors import CommandError
@@ -30,7 +30,6 @@ from backend.commands.logs import configure_logging
 from backend.commands.terminal import complain
 from backend.composition import open_services
 from backend.domain.errors import DomainError
-from backend.rest.health import DRAINING
 from config.sample_district import SampleDistrictError
 from config.settings import Settings
 
@@ -71,7 +70,7 @@ async def _serve(settings: Settings, listener: socket.socket, answer: Path | Non
             log.info("serving")
             await stop.wait()
             log.info("draining")
-            app[DRAINING].set()
+            await leave(app, unnoticed=settings.drain_seconds, seconds=settings.drain_seconds)
         finally:
             # Stops accepting, finishes what was begun, then ends what the application runs.
             await runner.cleanup()

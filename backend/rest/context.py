@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 
@@ -15,6 +16,8 @@ OPERATION = web.RequestKey("operation", str)
 #: A stable id derived from (actor, path, Idempotency-Key), for what the request creates; absent without a key.
 CREATION_ID = web.RequestKey("creation_id", str)
 
+DRAINING = web.AppKey("draining", asyncio.Event)
+"""Set when this node is about to stop."""
 TRUSTED_PROXIES = web.AppKey("trusted_proxies", int)
 PUBLIC_ORIGIN = web.AppKey("public_origin", str)
 

@@ -10,9 +10,8 @@ from redis.exceptions import RedisError
 
 from backend import keys
 from backend.domain.errors import Unavailable
+from backend.rest.context import DRAINING
 from backend.version import VERSION
-
-DRAINING = web.AppKey("draining", asyncio.Event)
 
 
 def mount(app: web.Application) -> None:

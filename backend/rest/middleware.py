@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from backend.domain.errors import DomainError, Unavailable
 from backend.domain.ids import is_uuid, new_id
-from backend.rest.context import OPERATION, REQUEST_ID
+from backend.rest.context import DRAINING, OPERATION, REQUEST_ID
 from backend.rest.problems import http_problem, problem_of, problem_response
 from backend.storage.failures import is_storage_failure
 
@@ -61,6 +61,9 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
             status = response.status
             if not response.prepared:
                 response.headers["X-Request-ID"] = request_id
+                draining = request.config_dict.get(DRAINING)
+                if draining is not None and draining.is_set():
+                    response.force_close()  # so that no balancer keeps a connection to a node that goes
             return response
     except asyncio.CancelledError:
         status = _GONE

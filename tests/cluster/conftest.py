@@ -12,5 +12,5 @@ from tests.cluster.deployment import Deployment
 @pytest.fixture(scope="package")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Two hosts with one server process each. Who breaks something mends it."""
-    with Deployment(tmp_path_factory.mktemp("deployment"), nodes=2) as running:
+    with Deployment(tmp_path_factory.mktemp("deployment"), nodes=2, BANSHI_DRAIN_SECONDS="3") as running:
         yield running

@@ -1,0 +1,49 @@
+"""A node that stops sends its sockets elsewhere: one after the other, each when it has had its answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import structlog
+
+from chat.connections import Connection, Connections
+from chat.delivery import Transport
+
+log = structlog.get_logger()
+
+CODE = "restarting"
+#: Seconds a socket may still wait for acknowledgements of what it sent before it was told to go.
+ANSWERS_SECONDS = 3.0
+#: `retry_after` is drawn from this many seconds, so that those who are told at once do not come at once.
+_SPREAD_SECONDS = 1.0
+
+
+async def send_elsewhere(connections: Connections, transport: Transport, seconds: float) -> int:
+    """Tell every socket to come back to another node, evenly over `seconds`; how many were told.
+
+    Those that still come meanwhile (the balancer has not noticed yet) are told in a round of their own.
+    """
+    loop = asyncio.get_running_loop()
+    deadline, told = loop.time() + seconds, 0
+    going: set[asyncio.Task[None]] = set()
+    leaving: set[Connection] = set()
+    while waiting := [c for c in connections if c not in leaving]:
+        pause = max(0.0, deadline - loop.time()) / len(waiting)
+        for connection in waiting:
+            leaving.add(connection)
+            going.add(asyncio.create_task(_send_away(connection, transport)))
+            told += 1
+            await asyncio.sleep(pause)
+    if going:
+        await asyncio.wait(going, timeout=ANSWERS_SECONDS + 1)
+    return told
+
+
+async def _send_away(connection: Connection, transport: Transport) -> None:
+    try:
+        async with asyncio.timeout(ANSWERS_SECONDS):
+            await connection.all_answered()
+    except TimeoutError:
+        log.warning("socket_left_without_an_answer")  # its client asks again elsewhere, with the same cid
+    await transport.kick(connection, CODE, round(random.uniform(0.05, _SPREAD_SECONDS), 2))

@@ -1,0 +1,60 @@
+"""The same as in the tests, longer: every host several times, behind haproxy and behind nginx."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.balancers import Haproxy, Nginx
+from tests.cluster.deployment import Deployment
+from tests.cluster.nodes import ServeNode
+from tests.cluster.restarting import stop_and_start, talk_through_restarts
+
+LOAD: dict[str, Any] = {"talks": 6, "pause": 0.02}
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    folder = tmp_path_factory.mktemp("deployment")
+    with Deployment(folder, nodes=2, workers=2, BANSHI_DRAIN_SECONDS="4") as running:
+        yield running
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(600)
+async def test_every_host_is_restarted_behind_haproxy(deployment: Deployment, tmp_path: Path) -> None:
+    balancer = Haproxy(tmp_path / "balancer", [node.port for node in deployment.nodes])
+    try:
+        await asyncio.to_thread(balancer.start)
+        counted = await talk_through_restarts(
+            deployment, balancer, stop_and_start, deployment.nodes * 2, talks=6, pause=0.02
+        )
+    finally:
+        balancer.kill()
+    print(counted)
+    assert counted["reconnections"] >= 10, counted
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(600)
+async def test_every_host_is_restarted_behind_nginx_marked_down(deployment: Deployment, tmp_path: Path) -> None:
+    balancer = Nginx(tmp_path / "balancer", [node.port for node in deployment.nodes])
+
+    async def restart(node: ServeNode) -> None:
+        balancer.write(without=[node.port])
+        await asyncio.to_thread(balancer.reload)
+        await stop_and_start(node)
+        balancer.write()
+        await asyncio.to_thread(balancer.reload)
+
+    try:
+        await asyncio.to_thread(balancer.start)
+        counted = await talk_through_restarts(deployment, balancer, restart, deployment.nodes * 2, **LOAD)
+    finally:
+        balancer.kill()
+    print(counted)
+    assert counted["reconnections"] >= 10, counted
