@@ -55,6 +55,7 @@ class Hub:
             want=self.bus.want,
             unwant=self.bus.unwant,
         )
+        self._watermarks: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -178,9 +179,19 @@ class Hub:
         await self._transport.emit("conv", {"joined": False, **shown}, desks)
 
     def _show_receipt(self, receipt: Receipt, consultation_id: str) -> None:
+        """Show how far somebody has read, unless more was shown already: those of several devices on several
+        nodes overtake each other on their way here."""
         readers = self.feeds.readers(consultation_id)
-        if readers:
-            self._later(self._transport.emit("rcpt", {"conv": consultation_id, **receipt_json(receipt)}, readers))
+        if not readers:
+            return
+        shown = self._watermarks.setdefault(consultation_id, {})
+        key = (receipt.reader.kind, receipt.reader.id)
+        delivered, read = shown.get(key, (0, 0))
+        if receipt.delivered <= delivered and receipt.read <= read:
+            return
+        receipt = Receipt(receipt.reader, max(receipt.delivered, delivered), max(receipt.read, read))
+        shown[key] = (receipt.delivered, receipt.read)
+        self._later(self._transport.emit("rcpt", {"conv": consultation_id, **receipt_json(receipt)}, readers))
 
     def _show_typing(self, consultation_id: str, kind: str, typist: Connection | None) -> None:
         others = [r for r in self.feeds.readers(consultation_id) if r is not typist]
@@ -204,6 +215,7 @@ class Hub:
         for consultation_id, seq in (await self._service.ahead(self.feeds.newest())).items():
             self.feeds.hinted(consultation_id, seq)
         self.feeds.nudge()
+        self._watermarks = {c: shown for c, shown in self._watermarks.items() if self.feeds.get(c) is not None}
         citizens, staff = self._connections.people("citizen"), self._connections.people("staff")
         if citizens or staff:
             for state in await self._service.belonging_to(citizens, staff):

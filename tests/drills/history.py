@@ -1,0 +1,73 @@
+"""What clients of a drill did and saw, in the order in which it happened to them.
+
+A history is written while faults are injected and judged afterwards (`checker.py`), against the log as it
+stands in MongoDB. It knows nothing of the product: everything in it came over the wire.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Kind = Literal[
+    "sent", "acked", "retry", "refused", "conflict", "shown", "receipt", "watermark", "reset", "fault", "late"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one client. `at` is monotonic seconds."""
+
+    at: float
+    who: str
+    kind: Kind
+    conv: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One operation as MongoDB holds it."""
+
+    seq: int
+    id: str
+    cid: str
+    sender: str
+    kind: str
+    at: datetime
+    text: str | None = None
+    staff_only: bool = False
+
+
+@dataclass
+class History:
+    """Everything recorded in one drill."""
+
+    events: list[Event] = field(default_factory=list)
+    audiences: dict[str, str] = field(default_factory=dict)
+    """Of each client: "citizen" or "staff"."""
+    convergences: list[float] = field(default_factory=list)
+    """Seconds from each healing until every client had everything."""
+
+    def note(self, who: str, kind: Kind, conv: str = "", **data: Any) -> None:
+        self.events.append(Event(time.monotonic(), who, kind, conv, data))
+
+    def of(self, *kinds: Kind) -> Iterator[Event]:
+        return (event for event in self.events if event.kind in kinds)
+
+    def count(self, kind: Kind) -> int:
+        return sum(1 for _ in self.of(kind))
+
+    def summary(self) -> str:
+        """One line: messages, acknowledgements, faults, convergence."""
+        slowest = max(self.convergences, default=0.0)
+        sent = len({event.data["cid"] for event in self.of("sent")})
+        acked = len({event.data["cid"] for event in self.of("acked")})
+        return (
+            f"{sent} sent, {acked} acknowledged, {self.count('refused')} refused, {self.count('retry')} to be retried, "
+            f"{self.count('shown')} shown, {self.count('receipt')} receipts, {self.count('fault')} faults, "
+            f"converged within {slowest:.2f} s"
+        )

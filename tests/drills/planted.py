@@ -1,0 +1,162 @@
+"""Bugs to be planted into a node, one for each invariant: the proof that the drills can fail.
+
+Planted as far outside of the product's code as possible (at the database's driver, at the socket), so that
+the code may change without making a bug harmless unnoticed. What is not there any more to be patched makes
+the node fail at its start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from aiohttp.http_websocket import WebSocketWriter
+from motor.motor_asyncio import AsyncIOMotorCollection
+
+from backend.storage.consultations import OPS, RECEIPTS, operation_from_document
+from chat.delivery import Feeds
+from chat.hub import Hub
+
+_insert_many = AsyncIOMotorCollection.insert_many
+_background: set[asyncio.Task[Any]] = set()
+
+
+def _replace(owner: Any, name: str, by: Any) -> None:
+    assert hasattr(owner, name)
+    setattr(owner, name, by)
+
+
+def _inserting(change: Callable[[Any, list[dict[str, Any]], dict[str, Any]], Any]) -> None:
+    """Let `change` do the inserts of the log."""
+
+    async def insert_many(self: Any, documents: Any, *args: Any, **options: Any) -> Any:
+        if self.name != OPS:
+            return await _insert_many(self, documents, *args, **options)
+        return await change(self, list(documents), options)
+
+    _replace(AsyncIOMotorCollection, "insert_many", insert_many)
+
+
+def ack_before_commit() -> None:
+    """What is acknowledged is written a moment later."""
+
+    async def later(collection: Any, documents: list[dict[str, Any]], options: dict[str, Any]) -> None:
+        if options.get("session") is not None:
+            await _insert_many(collection, documents, **options)
+            return
+
+        async def write() -> None:
+            await asyncio.sleep(0.5)
+            await _insert_many(collection, documents, **options)
+
+        task = asyncio.ensure_future(write())
+        _background.add(task)
+        task.add_done_callback(_background.discard)
+
+    _inserting(later)
+
+
+def hint_before_commit() -> None:
+    """Readers are shown what is only about to be written."""
+    hubs: list[Hub] = []
+    start = Hub.start
+
+    def started(self: Hub) -> None:
+        hubs.append(self)
+        start(self)
+
+    async def announced(collection: Any, documents: list[dict[str, Any]], options: dict[str, Any]) -> Any:
+        if options.get("session") is None:
+            by_conv: dict[str, list[Any]] = {}
+            for document in documents:
+                by_conv.setdefault(document["consultation_id"], []).append(operation_from_document(document))
+            for operations in by_conv.values():
+                for hub in hubs:
+                    hub.feeds.committed(operations)
+            await asyncio.sleep(0.3)
+        return await _insert_many(collection, documents, **options)
+
+    _replace(Hub, "start", started)
+    _inserting(announced)
+
+
+def reordered_batch() -> None:
+    """Two operations of one sender change places on their way into the log."""
+
+    async def swapped(collection: Any, documents: list[dict[str, Any]], options: dict[str, Any]) -> Any:
+        documents = copy.deepcopy(documents)
+        for one, two in pairwise(documents):
+            same = one["consultation_id"] == two["consultation_id"] and one["sender"] == two["sender"]
+            if same and one["kind"] == two["kind"] == "message":
+                one["seq"], two["seq"] = two["seq"], one["seq"]
+                break
+        documents.sort(key=lambda d: (d["consultation_id"], d["seq"]))
+        return await _insert_many(collection, documents, **options)
+
+    _inserting(swapped)
+
+
+def no_sweep() -> None:
+    """A hint that was lost is looked for by nobody."""
+
+    async def sweep(self: Hub) -> None:
+        """Nothing."""
+
+    _replace(Hub, "sweep", sweep)
+
+
+def lost_cursor() -> None:
+    """Who comes back is served from one operation too far."""
+    attach = Feeds.attach
+
+    def attached(self: Feeds, connection: Any, consultation_id: str, cursor: int) -> None:
+        attach(self, connection, consultation_id, cursor + 1 if cursor else 0)
+
+    _replace(Feeds, "attach", attached)
+
+
+def receipt_going_back() -> None:
+    """Watermarks are what was said last, not what was said highest."""
+    find_one_and_update = AsyncIOMotorCollection.find_one_and_update
+
+    async def last_wins(self: Any, query: Any, update: Any, *args: Any, **options: Any) -> Any:
+        if self.name == RECEIPTS and "$max" in update:
+            update = {("$set" if key == "$max" else key): value for key, value in update.items()}
+        return await find_one_and_update(self, query, update, *args, **options)
+
+    _replace(AsyncIOMotorCollection, "find_one_and_update", last_wins)
+
+
+def gap_shown() -> None:
+    """Every seventh operation that is pushed is lost in the socket."""
+    send_frame = WebSocketWriter.send_frame
+    count = 0
+
+    async def lossy(self: Any, message: bytes, *args: Any, **options: Any) -> None:
+        nonlocal count
+        if b'["op",' in message[:40]:
+            count += 1
+            if count % 7 == 0:
+                return
+        await send_frame(self, message, *args, **options)
+
+    _replace(WebSocketWriter, "send_frame", lossy)
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    "ack-before-commit": ack_before_commit,
+    "hint-before-commit": hint_before_commit,
+    "reordered-batch": reordered_batch,
+    "no-sweep": no_sweep,
+    "lost-cursor": lost_cursor,
+    "receipt-going-back": receipt_going_back,
+    "gap-shown": gap_shown,
+}
+
+
+def plant(bug: str) -> None:
+    """Change this process for the worse."""
+    BUGS[bug]()

@@ -1,0 +1,29 @@
+"""The most telling drill, short enough for every run of the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.drills.load import loaded
+from tests.drills.system import system
+
+
+async def test_a_node_killed_and_another_frozen_while_everybody_talks(
+    servers: tuple[str, str], wechat_standin: str, tmp_path: Path
+) -> None:
+    mongo, redis = servers
+    async with system(tmp_path, mongo_url=mongo, redis_url=redis, standin=wechat_standin) as drill:
+        async with loaded(drill, pause=0.08) as load:
+            await load.reached(60)
+            drill.fault("kill -9 of node 1")
+            await drill.nodes[0].die()
+            await load.reached(20)
+            await drill.nodes[0].up()
+            drill.fault("SIGSTOP of node 2")
+            drill.nodes[1].freeze()
+            await load.reached(50)
+            drill.nodes[1].thaw()
+            await load.reached(50)
+        await drill.settle()
+        await drill.converged()
+        await drill.green("killed and frozen")
