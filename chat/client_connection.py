@@ -1,0 +1,288 @@
+"""One connection after the other, for the Python client: tickets, attempts, questions and answers, pauses."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import socketio
+
+from chat.client_fold import Json
+from chat.client_outbox import LOST, Refused
+from chat.sockets import PATH
+from chat.sockets import Json as Codec
+
+GetTicket = Callable[[], Awaitable[str]]
+
+PROTOCOL_VERSION = 1
+ANSWER_TIMEOUT = 8.0  # seconds without an acknowledgement after which a thing is sent again
+BEAT_EVERY = 20.0
+#: Of what the server asked for, so that those who were told the same do not come in step.
+_SPREAD = 0.2
+
+
+@dataclass
+class Hooks:
+    """What the connection tells the client."""
+
+    greeting: Callable[[], Json]  # the payload of `hello`
+    greeted: Callable[[Json], None]
+    online: Callable[[], None]
+    offline: Callable[[], None]
+    heard: Callable[[str, Any], None]
+    beat: Callable[[], dict[str, int]]
+    beaten: Callable[[Json], Awaitable[None]]
+    changed: Callable[[], None]
+
+
+class Paused(Exception):
+    """The server does not take this connection now, or at all."""
+
+    def __init__(self, problem: Json) -> None:
+        super().__init__(str(problem.get("code")))
+        self.problem = problem
+
+
+class SessionOver(Paused):
+    """No ticket: the person has to log in again."""
+
+
+def retry_after(error: object) -> float:
+    """After how many seconds the server wants to be asked again; 0 when it said nothing."""
+    problem = getattr(error, "problem", None)
+    found = problem.get("retry_after") if isinstance(problem, dict) else getattr(error, "retry_after", None)
+    return float(found) if isinstance(found, int | float) and 0 < found < float("inf") else 0.0
+
+
+class Connection:
+    """Stays connected from `start` to `stop`. `get_ticket` may raise what has a `problem` (see `Refused`)."""
+
+    def __init__(
+        self,
+        base_url: str,
+        get_ticket: GetTicket,
+        hooks: Hooks,
+        *,
+        namespace: str,
+        device: str,
+        pauses: tuple[float, float],
+        answer_timeout: float,
+        beat_every: float,
+    ) -> None:
+        self._base_url, self._get_ticket, self._hooks = base_url, get_ticket, hooks
+        self._namespace, self._device, self._pauses = namespace, device, pauses
+        self._answer_timeout, self._beat_every = answer_timeout, beat_every
+        self.connected = asyncio.Event()
+        self.connections = 0
+        self.reason: str | None = "stopped"
+        self.problem: Json | None = None
+        self.refusal: Json | None = None
+        self.last_error: Exception | None = None
+        self._socket: socketio.AsyncClient | None = None
+        self._lost = asyncio.Event()
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+        self._held_until = 0.0
+        self._heard_at = 0.0
+        self._kicked: Json | None = None
+
+    def start(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._stay(), name="chat-client")
+
+    async def stop(self, reason: str = "stopped") -> None:
+        """No connection, no attempts."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._task, self.reason = None, reason
+        await self.drop()
+
+    def wake(self) -> None:
+        """The network or the app is back: try at once, unless the server asked to be left alone."""
+        self.start()
+        self._woken.set()
+
+    async def drop(self) -> None:
+        """Lose the connection; one that is started comes back."""
+        if self._socket is not None:
+            with suppress(Exception):
+                await self._socket.disconnect()
+
+    async def ask(self, event: str, payload: Any, timeout: float | None = None) -> Any:
+        """One attempt; `LOST` when the connection went away or nothing came in time."""
+        socket, lost, asked = self._socket, self._lost, time.monotonic()
+        if socket is None:
+            return LOST
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+
+        def answered(*data: Any) -> None:
+            if not future.done():
+                future.set_result(data[0] if data else {"ok": True})
+
+        try:
+            await socket.emit(event, payload, namespace=self._namespace, callback=answered)
+            return await asyncio.wait_for(future, self._answer_timeout if timeout is None else timeout)
+        except TimeoutError:
+            if timeout is None and self._heard_at <= asked:
+                lost.set()  # nothing was heard at all: a connection that only looks open
+            return LOST
+        except (socketio.exceptions.SocketIOError, ConnectionError):
+            return LOST
+        finally:
+            self._waiting.discard(future)
+
+    async def tell(self, event: str, payload: Any) -> None:
+        """Send an event without an answer, if there is a connection."""
+        if self._socket is not None and self.connected.is_set():
+            with suppress(socketio.exceptions.SocketIOError, ConnectionError):
+                await self._socket.emit(event, payload, namespace=self._namespace)
+
+    async def greet(self, payload: Json) -> None:
+        """Say hello (again). Raises `Refused`, and `TimeoutError` without an answer."""
+        answer = await self.ask("hello", payload)
+        if answer is LOST:
+            raise TimeoutError
+        if not answer["ok"]:
+            raise Refused(answer["problem"])
+        self._hooks.greeted(answer)
+
+    async def _stay(self) -> None:
+        failed = 0
+        while True:
+            await self._pause(failed)
+            was = self.connections
+            self.reason, self._kicked = "connecting", None
+            self._hooks.changed()
+            try:
+                await self._once()
+                self.reason, self.problem = "network", None
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next attempt begins anew
+                self.last_error = error
+                problem = getattr(error, "problem", None)
+                self.reason, self.problem = ("refused", problem) if isinstance(problem, dict) else ("network", None)
+                self._hold(retry_after(error))
+            failed = 0 if self.connections > was else failed + 1
+            if self._is_over():
+                break
+        self._hooks.changed()
+
+    def _is_over(self) -> bool:
+        """Whether no further attempt makes sense."""
+        if isinstance(self.last_error, SessionOver) or "session-ended" in (
+            (self._kicked or {}).get("code"),
+            (self.problem or {}).get("code"),
+        ):
+            self.reason = "session-ended"
+        elif self.problem is not None and self.problem.get("code") == "unsupported-version":
+            self.reason = "unsupported-version"
+        return self.reason in ("session-ended", "unsupported-version")
+
+    async def _once(self) -> None:
+        """One connection, from the ticket to its loss."""
+        lost = self._lost = asyncio.Event()
+        self.last_error = None
+        try:
+            ticket = await asyncio.wait_for(self._get_ticket(), 15)
+        except Exception as error:
+            problem = getattr(error, "problem", None)
+            if isinstance(problem, dict) and problem.get("status") == 401:
+                raise SessionOver(problem) from error
+            raise
+        socket = self._new_socket(lost)
+        beating = None
+        try:
+            await self._open(socket, ticket)
+            self._socket = socket
+            await self.greet(self._hooks.greeting())
+            self._held_until, self.reason, self.problem = 0.0, None, None
+            self._woken.clear()
+            self.connected.set()
+            self.connections += 1
+            self._hooks.online()
+            beating = asyncio.create_task(self._beats(), name="chat-client-beats")
+            await lost.wait()
+        finally:
+            self.connected.clear()
+            self._socket = None
+            self._lose()
+            if beating is not None:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
+                self._hooks.offline()
+            with suppress(Exception):
+                await socket.disconnect()
+
+    async def _open(self, socket: socketio.AsyncClient, ticket: str) -> None:
+        self.refusal = None
+        try:
+            await socket.connect(
+                self._base_url,
+                transports=["websocket"],
+                namespaces=[self._namespace],
+                auth={"ticket": ticket, "device": self._device, "v": PROTOCOL_VERSION},
+                socketio_path=PATH,
+                wait_timeout=5,
+            )
+        except socketio.exceptions.ConnectionError:
+            if self.refusal and "code" in self.refusal:
+                raise Paused(self.refusal) from None
+            raise
+
+    async def _pause(self, failed: int) -> None:
+        """Wait for the time of the next attempt: what the server asked for, else full jitter."""
+        first, longest = self._pauses
+        never = self.connections == 0 and failed == 0
+        pause = 0.0 if never else min(longest, first * 2**failed) * random.random()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), pause)
+        self._woken.clear()
+        await asyncio.sleep(self._held_until - time.monotonic())
+
+    def _hold(self, seconds: float) -> None:
+        """The server wants to be left alone for so long."""
+        if seconds > 0:
+            self._held_until = time.monotonic() + seconds * (1 + _SPREAD * random.random())
+
+    def _new_socket(self, lost: asyncio.Event) -> socketio.AsyncClient:
+        socket = socketio.AsyncClient(reconnection=False, json=Codec, handle_sigint=False)
+
+        def heard(event: str, *data: Any) -> Any:
+            self._heard_at = time.monotonic()
+            if event == "kick" and data:
+                self._kicked = data[0]
+                self._hold(float(data[0].get("retry_after") or 0))
+                lost.set()
+            self._hooks.heard(event, data[0] if data else None)
+            return {}
+
+        def refused(data: Any = None) -> None:
+            self.refusal = data.get("data", data) if isinstance(data, dict) else {"detail": str(data)}
+
+        def gone(*_: Any) -> None:
+            lost.set()
+            self._lose()
+
+        socket.on("*", heard, namespace=self._namespace)
+        socket.on("connect_error", refused, namespace=self._namespace)
+        socket.on("disconnect", gone, namespace=self._namespace)
+        return socket
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(self._beat_every)
+            answer = await self.ask("beat", {"convs": self._hooks.beat()})
+            if answer is not LOST and answer["ok"]:
+                await self._hooks.beaten(answer)
+
+    def _lose(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(LOST)
