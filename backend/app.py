@@ -12,7 +12,7 @@ import socketio
 from aiohttp import web
 
 from backend import keys
-from backend.composition import Services, open_services
+from backend.composition import Services, open_services, shown_district
 from backend.domain.access import Actor
 from backend.domain.errors import Unauthenticated
 from backend.rest import docs, health
@@ -24,7 +24,6 @@ from backend.version import VERSION
 from chat import sockets
 from chat.node import ChatNode
 from config.first_accounts import ACCOUNTS_FILE, read_accounts
-from config.sample_district import district_name
 from config.settings import Settings
 from handlers import (
     accounts,
@@ -33,6 +32,7 @@ from handlers import (
     cases,
     catalogue,
     client_settings,
+    consultation_records,
     consultations,
     desk_cases,
     desk_context,
@@ -61,6 +61,7 @@ ROUTES: list[Routes] = [
     cases.routes,
     desk_cases.routes,
     consultations.routes,
+    consultation_records.routes,
     consultation_photos.routes,
     desk_context.routes,
     uploads.routes,
@@ -136,13 +137,10 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
 
 
 def _client_facts(settings: Settings) -> client_settings.ClientFacts:
-    """What clients may know of the settings. Production has no sample district to be called by."""
-    name = settings.district_name
-    if name is None and (settings.district is not None or settings.mode != "production"):
-        name = district_name(settings.district)
+    """What clients may know of the settings."""
     return client_settings.ClientFacts(
         mode=settings.mode,
-        district_name=name,
+        district_name=shown_district(settings),
         standin_url=settings.standin_url,
         max_photo_bytes=settings.max_photo,
     )
@@ -198,6 +196,8 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.MATERIALS] = services.materials
     app[keys.NOTICES] = services.notices
     app[keys.CONSULTATIONS] = services.consultations
+    app[keys.CONSULTATION_SEARCH] = services.consultation_search
+    app[keys.TRANSCRIPTS] = services.transcripts
     app[keys.CONSULTATION_CONTEXT] = services.consultation_context
     app[keys.CONSULTATION_PHOTOS] = services.consultation_photos
     app[keys.SOCKET_TICKETS] = services.socket_tickets

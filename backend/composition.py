@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 
 from backend.integrations.clock import SystemClock, WarpedClock
 from backend.integrations.passwords import Passwords
+from backend.integrations.pdf import PdfPrinter
 from backend.integrations.wechat.client import OFFICIAL, AsyncWeChatClient
 from backend.integrations.wechat.login import WeChatLogin
 from backend.ports import Clock
@@ -38,6 +39,8 @@ from backend.services.catalogue_reading import CatalogueReading
 from backend.services.consultation_context import ConsultationContext
 from backend.services.consultation_log import ConsultationLog
 from backend.services.consultation_photos import ConsultationPhotoService
+from backend.services.consultation_readings import ConsultationReadings
+from backend.services.consultation_search import ConsultationSearch
 from backend.services.consultations import ConsultationService
 from backend.services.directory import DirectoryService
 from backend.services.guide_files import GuideFiles
@@ -52,6 +55,7 @@ from backend.services.quick_replies import QuickReplyService
 from backend.services.sessions import SessionService
 from backend.services.socket_tickets import SocketTicketService
 from backend.services.staff import StaffService
+from backend.services.transcripts import TranscriptService
 from backend.storage import schema
 from backend.storage.accounts import CitizenStore, LoginAttemptStore, StaffStore
 from backend.storage.announcements import AnnouncementStore
@@ -59,6 +63,7 @@ from backend.storage.calendar import CalendarStore
 from backend.storage.cases import CaseStore
 from backend.storage.catalogue_imports import CatalogueImportStore
 from backend.storage.consultation_photos import ConsultationPhotoStore
+from backend.storage.consultation_search import ConsultationSearchStore
 from backend.storage.consultations import ConsultationStore
 from backend.storage.database import Database
 from backend.storage.events import EventStore
@@ -74,6 +79,7 @@ from backend.storage.quick_replies import QuickReplyStore
 from backend.storage.sessions import SessionCache, SessionStore
 from backend.storage.socket_tickets import SocketTicketStore
 from backend.storage.timers import TimerStore
+from config.sample_district import district_name
 from config.settings import Settings
 
 #: The mappings for imports that come with the product.
@@ -121,6 +127,8 @@ class Services:
     consultations: ConsultationService
     consultation_photos: ConsultationPhotoService
     consultation_context: ConsultationContext
+    consultation_search: ConsultationSearch
+    transcripts: TranscriptService
     presence: PresenceService
     socket_tickets: SocketTicketService
 
@@ -184,7 +192,9 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
         consultation_store = ConsultationStore(database)
         consultation_log = ConsultationLog(store=consultation_store, clock=clock)
         stack.push_async_callback(consultation_log.close)
+        readings = ConsultationReadings(events=events, clock=clock)
         consultation_photos = ConsultationPhotoService(
+            readings=readings,
             photos=ConsultationPhotoStore(database),
             files=MaterialStore(database),
             cases=case_store,
@@ -201,6 +211,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             ),
             clock=clock,
             references=consultation_photos,
+            readings=readings,
         )
         matter_edits, catalogue_import_store = MatterEditStore(database), CatalogueImportStore(database)
         yield Services(
@@ -291,10 +302,29 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
                 citizens=CitizenStore(database),
                 matters=matter_store,
                 desk=CaseDesk(steps=case_steps),
+                readings=readings,
+            ),
+            consultation_search=ConsultationSearch(
+                search=ConsultationSearchStore(database), store=consultation_store, readings=readings
+            ),
+            transcripts=TranscriptService(
+                reader=consultations,
+                store=consultation_store,
+                photos=ConsultationPhotoStore(database),
+                printer=PdfPrinter(),
+                clock=clock,
+                district=shown_district(settings),
             ),
             presence=presence,
             socket_tickets=SocketTicketService(store=SocketTicketStore(database)),
         )
+
+
+def shown_district(settings: Settings) -> str | None:
+    """What people are told the district is called. Production has no sample district to be called by."""
+    if settings.district_name is None and (settings.district is not None or settings.mode != "production"):
+        return district_name(settings.district)
+    return settings.district_name
 
 
 def connect_redis(url: str) -> Redis:

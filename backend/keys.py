@@ -20,6 +20,7 @@ from backend.services.catalogue_imports import CatalogueImports
 from backend.services.catalogue_reading import CatalogueReading
 from backend.services.consultation_context import ConsultationContext
 from backend.services.consultation_photos import ConsultationPhotoService
+from backend.services.consultation_search import ConsultationSearch
 from backend.services.consultations import ConsultationService
 from backend.services.guide_files import GuideFiles
 from backend.services.materials import MaterialService
@@ -30,6 +31,7 @@ from backend.services.quick_replies import QuickReplyService
 from backend.services.sessions import SessionService
 from backend.services.socket_tickets import SocketTicketService
 from backend.services.staff import StaffService
+from backend.services.transcripts import TranscriptService
 from backend.storage.database import Database
 from backend.storage.idempotency import IdempotencyStore
 
@@ -72,7 +74,9 @@ MATERIALS = web.AppKey("materials", MaterialService)
 NOTICES = web.AppKey("notices", NoticeService)
 CONSULTATIONS = web.AppKey("consultations", ConsultationService)
 CONSULTATION_CONTEXT = web.AppKey("consultation_context", ConsultationContext)
+CONSULTATION_SEARCH = web.AppKey("consultation_search", ConsultationSearch)
 CONSULTATION_PHOTOS = web.AppKey("consultation_photos", ConsultationPhotoService)
 SOCKET_TICKETS = web.AppKey("socket_tickets", SocketTicketService)
+TRANSCRIPTS = web.AppKey("transcripts", TranscriptService)
 IDEMPOTENCY = web.AppKey("idempotency", IdempotencyStore)
 REDIS = web.AppKey("redis", Redis)

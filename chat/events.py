@@ -136,7 +136,7 @@ class Handlers:
 
     async def _known(self, connection: Connection, consultation_id: str) -> Consultation | None:
         try:
-            return await self._service.get(connection.actor, consultation_id)
+            return await self._service.read_for(connection.actor, consultation_id, "follow")
         except NotFound:
             return None
 

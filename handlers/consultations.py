@@ -133,7 +133,8 @@ async def open_consultation(request: web.Request, body: NewConsultation, actor: 
 @routes.get("/consultations/{consultation_id}")
 async def get_consultation(request: web.Request, consultation_id: Id, actor: Actor) -> ConsultationView:
     """一次咨询的当前状态。"""
-    return await _view(request, await request.config_dict[keys.CONSULTATIONS].get(actor, consultation_id), actor)
+    state = await request.config_dict[keys.CONSULTATIONS].read_for(actor, consultation_id, "state")
+    return await _view(request, state, actor)
 
 
 @routes.get("/consultations/{consultation_id}/ops")

@@ -83,6 +83,12 @@ def may_read(actor: Actor, state: Consultation) -> bool:
     return allows(actor, Permission.READ_CONSULTATION, seen)
 
 
+class Readings(Protocol):
+    """Where readings by those who have no part in a consultation are recorded."""
+
+    async def note(self, actor: Actor, state: Consultation, what: str) -> None: ...
+
+
 class ConsultationBase:
     """What every use case works with."""
 
@@ -95,6 +101,7 @@ class ConsultationBase:
         directory: Directory,
         clock: Clock,
         references: References,
+        readings: Readings,
     ) -> None:
         self._store = store
         self._log = log
@@ -102,6 +109,7 @@ class ConsultationBase:
         self._directory = directory
         self._clock = clock
         self._references = references
+        self._readings = readings
 
     async def _routed(
         self, situation: Situation, cause: AssignmentCause, excluded: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ from backend.domain.cases import Case
 from backend.domain.consultations import Consultation
 from backend.domain.errors import Forbidden, NotFound
 from backend.domain.matters import Guide, Matter
-from backend.services.consultation_base import may_read
+from backend.services.consultation_base import Readings, may_read
 from backend.storage.consultations import ConsultationStore
 
 #: Of a citizen's cases the newest so many are looked at.
@@ -50,7 +50,10 @@ class Context:
 
 
 class ConsultationContext:
-    def __init__(self, *, store: ConsultationStore, citizens: Citizens, matters: Matters, desk: Desk) -> None:
+    def __init__(
+        self, *, store: ConsultationStore, citizens: Citizens, matters: Matters, desk: Desk, readings: Readings
+    ) -> None:
+        self._readings = readings
         self._store = store
         self._citizens = citizens
         self._matters = matters
@@ -69,6 +72,7 @@ class ConsultationContext:
         state = await self._store.state(consultation_id)
         if state is None or not may_read(actor, state):
             raise NotFound
+        await self._readings.note(actor, state, "context")
         cases = await self._desk.of_citizen(actor, state.citizen.id, limit=_CASES)
         scopes = {TABLE[role].get(Permission.READ_CONSULTATION) for role in actor.roles}
         return Context(

@@ -18,7 +18,7 @@ from backend.domain.errors import IdempotencyConflict, NotFound
 from backend.domain.materials import MaterialPage
 from backend.domain.photos import NormalisedPhoto
 from backend.ports import Clock
-from backend.services.consultation_base import audience_of, may_read
+from backend.services.consultation_base import Readings, audience_of, may_read
 from backend.storage.cases import CaseStore
 from backend.storage.consultation_photos import ConsultationPhotoStore
 from backend.storage.consultations import ConsultationStore
@@ -49,7 +49,9 @@ class ConsultationPhotoService:
         cases: CaseStore,
         consultations: ConsultationStore,
         clock: Clock,
+        readings: Readings,
     ) -> None:
+        self._readings = readings
         self._photos = photos
         self._files = files
         self._cases = cases
@@ -183,6 +185,7 @@ class ConsultationPhotoService:
         photo = await self._photos.get(upload_id)
         if photo is None:
             raise NotFound
+        await self._readings.note(actor, state, "photograph")
         return photo
 
     async def content(self, photo: ConsultationPhoto, start: int, end: int) -> bytes:

@@ -34,11 +34,17 @@ class ConsultationReading(ConsultationBase):
             raise NotFound
         return state
 
+    async def read_for(self, actor: Actor, consultation_id: str, what: str) -> Consultation:
+        """The present state for somebody who is about to read `what` of it; recorded where it must be."""
+        state = await self.get(actor, consultation_id)
+        await self._readings.note(actor, state, what)
+        return state
+
     async def operations(
         self, actor: Actor, consultation_id: str, *, after: int, limit: int = MAX_OPS
     ) -> tuple[list[Operation], Consultation]:
         """What follows number `after`, as this reader may see it, and the state it belongs to."""
-        state = await self.get(actor, consultation_id)
+        state = await self.read_for(actor, consultation_id, "operations")
         found = await self._store.read(consultation_id, after, min(limit, MAX_OPS))
         return [view_for(o, audience_of(actor)) for o in found], state
 
@@ -84,7 +90,11 @@ class ConsultationReading(ConsultationBase):
     # --- receipts --------------------------------------------------------------------------------
 
     async def receive(self, actor: Actor, consultation_id: str, *, delivered: int, read: int) -> Receipt:
-        """Move one's own watermarks forward, never back, and tell the other side."""
+        """Move one's own watermarks forward, never back, and tell the other side.
+
+        Only of those who talk: who supervises reads without being shown as the side that has read.
+        """
+        require(actor, Permission.SPEAK)
         state = await self.get(actor, consultation_id)
         reader = party_of(actor)
         got, seen = await self._store.receipt(

@@ -41,6 +41,11 @@ class ConsultationPhotoStore:
         document = await self._photos.find_one({"_id": photo_id})
         return from_document(ConsultationPhoto, document) if document else None
 
+    async def digests(self, photo_ids: Sequence[str]) -> dict[str, str]:
+        """The SHA-256 of those whose bytes are there, by id."""
+        found = self._photos.find({"_id": {"$in": list(photo_ids)}, "stored_at": {"$ne": None}}, {"sha256": 1})
+        return {document["_id"]: document["sha256"] async for document in found}
+
     async def mark_stored(self, photo_id: str, at: datetime) -> ConsultationPhoto | None:
         """Note that the bytes are there; None when there is no such record any more."""
         document = await self._photos.find_one_and_update(

@@ -23,6 +23,7 @@ from backend.storage import (
     catalogue_imports,
     consultation_migrations,
     consultation_photos,
+    consultation_search,
     consultations,
     events,
     idempotency,
@@ -62,6 +63,7 @@ INDEXES: list[IndexDeclaration] = [
     *quick_replies.INDEXES,
     *calendar.INDEXES,
     *consultation_photos.INDEXES,
+    *consultation_search.INDEXES,
 ]
 
 Migration = Callable[[Database], Awaitable[None]]
