@@ -162,8 +162,13 @@ class Handlers:
         return ok(ahead=await self._service.ahead(mine), left=left, server_ts=moment(self._now()))
 
     async def receipt(self, connection: Connection, payload: p.ReadReceipt) -> Ack:
+        feed = self._hub.feeds.get(payload.conv)
         found = await self._service.receive(
-            connection.actor, payload.conv, delivered=payload.delivered, read=payload.read
+            connection.actor,
+            payload.conv,
+            delivered=payload.delivered,
+            read=payload.read,
+            committed=feed.newest if feed is not None else 0,
         )
         return ok(delivered=found.delivered, read=found.read)
 

@@ -193,7 +193,9 @@ def require(actor: Actor, permission: Permission, target: Target | None = None) 
     """
     if actor.kind == "anonymous" and permission is not Permission.READ_CATALOGUE:
         raise Unauthenticated
+    if target is not None and allows(actor, permission, target):
+        return
     if not allows(actor, permission):
         raise Forbidden
-    if target is not None and not allows(actor, permission, target):
+    if target is not None:
         raise NotFound

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii
 
 from backend.domain.errors import InvalidInput, TooLarge
 from backend.domain.ids import is_uuid
@@ -22,8 +24,8 @@ MAX_REASON = 200
 MAX_PREVIEW = 80  # characters of the last message in a list
 MAX_ATTACHMENTS = 9  # as many pictures as WeChat lets one choose at once
 
-#: Controls a person types: tabulator, line feed, carriage return.
-_ALLOWED_CONTROLS = frozenset("\t\n\r")
+#: What is refused: halves of characters, and controls but those a person types (tabulator, line feed, return).
+_REFUSED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 #: Invisible on every screen: a text of these alone says nothing.
 _INVISIBLE = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e\u200e\u200f\u2061\u2062\u2063\u2064")
 
@@ -93,12 +95,10 @@ def checked_text(text: str, *, field: str, limit: int = MAX_TEXT, required: bool
     """
     if len(text) > limit:
         raise TooLarge(f"内容太长：最多 {limit} 个字，请分几次发送。", field=field, limit=limit)
-    for char in text:
-        code = ord(char)
-        if 0xD800 <= code <= 0xDFFF:
+    if refused := _REFUSED.search(text):
+        if refused.group() >= "\ud800":
             raise InvalidInput("内容里有不完整的字符，请重新输入。", field=field)
-        if (code < 0x20 and char not in _ALLOWED_CONTROLS) or 0x7F <= code <= 0x9F:
-            raise InvalidInput("内容里有不能显示的控制字符，请删除后再发送。", field=field)
+        raise InvalidInput("内容里有不能显示的控制字符，请删除后再发送。", field=field)
     if required and not any(not char.isspace() and char not in _INVISIBLE for char in text):
         raise InvalidInput("内容不能为空。", field=field)
     return text
@@ -151,6 +151,16 @@ def preview_of(content: Content, limit: int = MAX_PREVIEW) -> str:
     if content.location:
         return "[位置]"
     return f"[卡片] {content.card.title}"[:limit] if content.card else ""
+
+
+def text_fingerprint(kind: str, text: str, reply_to: int | None) -> str:
+    """`fingerprint` of a body that is nothing but a text and perhaps a quote, which nearly all are."""
+    quoted = "null" if reply_to is None else str(reply_to)
+    canonical = (
+        f'["{kind}",{{"body":{{"attachments":[],"card":null,"location":null,'
+        f'"reply_to":{quoted},"text":{encode_basestring_ascii(text)}}}}}]'
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def fingerprint(kind: str, **inputs: object) -> str:

@@ -6,10 +6,12 @@ a database was restored from a backup: numbers of another epoch mean nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from operator import attrgetter
+from typing import Any, Literal
 
 from backend.domain.consultation_content import Content, preview_of
 from backend.domain.consultation_operations import (
@@ -172,114 +174,132 @@ def apply(state: Consultation | None, operation: Operation) -> Consultation:
         return opened(operation)
     if operation.epoch != state.epoch or operation.seq != state.last_seq + 1:
         raise SequenceGap
-    advanced = replace(state, last_seq=operation.seq)
-    if changes_state(operation.payload):
-        advanced = replace(advanced, version=operation.seq)
-    if operation.visibility is Visibility.STAFF or isinstance(operation.payload, Skip):
-        return advanced  # what citizens cannot see must not show in the state either
-    advanced = replace(advanced, updated_at=operation.at)
-    if (operation.sender.kind, operation.sender.id) == ("citizen", state.citizen.id):
-        advanced = replace(advanced, citizen=operation.sender)  # under the name that is used now
-    return _fold(advanced, operation)
+    payload = operation.payload
+    changes: dict[str, Any] = {"last_seq": operation.seq}
+    if changes_state(payload):
+        changes["version"] = operation.seq
+    # what citizens cannot see must not show in the state either
+    if operation.visibility is not Visibility.STAFF and not isinstance(payload, Skip):
+        changes["updated_at"] = operation.at
+        if operation.sender.kind == "citizen" and operation.sender.id == state.citizen.id:
+            changes["citizen"] = operation.sender  # under the name that is used now
+        changes |= _message(state, operation, payload) if isinstance(payload, Message) else _fold(state, operation)
+    return _changed(state, changes)
+
+
+_NAMES = tuple(member.name for member in fields(Consultation))
+_values = attrgetter(*_NAMES)
+_setters = {name: Consultation.__dict__[name].__set__ for name in _NAMES}
+_all_setters = tuple(_setters.values())
+
+
+def _changed(state: Consultation, changes: Mapping[str, Any]) -> Consultation:
+    """As `dataclasses.replace`, which takes several times as long on so many members: this is done for every
+    message. The slots are set directly, since the class is frozen for everybody else."""
+    after = object.__new__(Consultation)
+    for setter, value in zip(_all_setters, _values(state), strict=True):
+        setter(after, value)
+    for name, value in changes.items():
+        _setters[name](after, value)
+    return after
+
+
+_TALK = (Message, Edit, Recall, Note, Skip)
 
 
 def changes_state(payload: Payload) -> bool:
     """Whether an operation changes more than the talk itself."""
-    return not isinstance(payload, Message | Edit | Recall | Note | Skip)
+    return not isinstance(payload, _TALK)
 
 
-def _fold(state: Consultation, operation: Operation) -> Consultation:
-    payload = operation.payload
-    match payload:
-        case Message():
-            return _message(state, operation, payload.content)
+def _fold(state: Consultation, operation: Operation) -> dict[str, Any]:
+    """The members that an operation changes, which is no message."""
+    match operation.payload:
         case Edit(target_seq=target, text=text):
             return _repreview(state, target, preview_of(Content(text=text)))
         case Recall(target_seq=target):
-            return _recalled(_repreview(state, target, _RECALLED), target)
+            return _repreview(state, target, _RECALLED) | _recalled(state, target)
         case Offered(staff=staff):
-            return replace(state, state=State.OFFERED, staff=staff)
-        case Assigned():
-            return replace(
-                state,
-                state=State.ACTIVE,
-                staff=payload.staff,
-                post_id=payload.post_id,
-                department_id=payload.department_id,
-                tier=payload.tier,
-                cause=payload.cause,
-                explanation=payload.explanation or state.explanation,
-                past_staff_ids=state.past_staff_ids | {payload.staff.id},
-            )
-        case Waiting():
-            return replace(
-                state,
-                state=State.WAITING_ANSWER,
-                staff=None,
-                tier=None,
-                cause=None,
-                post_id=payload.post_id,
-                department_id=payload.department_id,
-                promised_at=payload.promised_at,
-                explanation=payload.explanation,
-            )
-        case Transferred():
-            return replace(
-                state,
-                state=State.QUEUED,
-                staff=None,
-                tier=None,
-                cause=None,
-                post_id=payload.post_id,
-                department_id=payload.department_id,
-            )
+            return {"state": State.OFFERED, "staff": staff}
+        case Assigned() as payload:
+            return {
+                "state": State.ACTIVE,
+                "staff": payload.staff,
+                "post_id": payload.post_id,
+                "department_id": payload.department_id,
+                "tier": payload.tier,
+                "cause": payload.cause,
+                "explanation": payload.explanation or state.explanation,
+                "past_staff_ids": state.past_staff_ids | {payload.staff.id},
+            }
+        case Waiting() as payload:
+            return _UNASSIGNED | {
+                "state": State.WAITING_ANSWER,
+                "post_id": payload.post_id,
+                "department_id": payload.department_id,
+                "promised_at": payload.promised_at,
+                "explanation": payload.explanation,
+            }
+        case Transferred() as payload:
+            return _UNASSIGNED | {
+                "state": State.QUEUED,
+                "post_id": payload.post_id,
+                "department_id": payload.department_id,
+            }
         case Closed(reason=reason):
-            return replace(
-                state, state=State.CLOSED, closed_at=operation.at, close_reason=reason, promised_at=None, unanswered=()
-            )
+            return {
+                "state": State.CLOSED,
+                "closed_at": operation.at,
+                "close_reason": reason,
+                "promised_at": None,
+                "unanswered": (),
+            }
         case Reopened():
-            return replace(state, state=State.QUEUED, staff=None, closed_at=None, close_reason=None, score=None)
+            return {"state": State.QUEUED, "staff": None, "closed_at": None, "close_reason": None, "score": None}
         case Rated(score=score):
-            return replace(state, score=score)
+            return {"score": score}
         case _:
             raise SequenceGap  # a second `opened`
 
 
-def _message(state: Consultation, operation: Operation, content: Content) -> Consultation:
-    text = _RECALLED if operation.recalled_by else preview_of(content)
-    state = replace(state, last_message=Preview(operation.seq, operation.sender, text, operation.at))
+_UNASSIGNED: dict[str, Any] = {"staff": None, "tier": None, "cause": None}
+
+
+def _message(state: Consultation, operation: Operation, payload: Message) -> dict[str, Any]:
+    seq, at = operation.seq, operation.at
+    text = _RECALLED if operation.recalled_by else preview_of(payload.content)
+    last = Preview(seq, operation.sender, text, at)
+    # one that was recalled is taken out where its recall follows
     if operation.sender.kind == "staff":
-        state = replace(
-            state,
-            promised_at=None,
-            first_answered_at=state.first_answered_at or operation.at,
-            unanswered=(),
-            staff_said=(*state.staff_said, operation.seq)[-KEPT:],
-        )
-    else:
-        state = replace(
-            state,
-            unanswered=(*state.unanswered, Asked(operation.seq, operation.at))[:KEPT],
-            citizen_said=(*state.citizen_said, operation.seq)[-KEPT:],
-        )
-    return state  # one that was recalled is taken out where its recall follows
+        return {
+            "last_message": last,
+            "promised_at": None,
+            "first_answered_at": state.first_answered_at or at,
+            "unanswered": (),
+            "staff_said": (*state.staff_said[1 - KEPT :], seq),
+        }
+    waiting = state.unanswered
+    return {
+        "last_message": last,
+        "unanswered": waiting if len(waiting) >= KEPT else (*waiting, Asked(seq, at)),
+        "citizen_said": (*state.citizen_said[1 - KEPT :], seq),
+    }
 
 
-def _recalled(state: Consultation, target_seq: int) -> Consultation:
+def _recalled(state: Consultation, target_seq: int) -> dict[str, Any]:
     """A recalled message is not unread and asks nothing any more."""
-    return replace(
-        state,
-        unanswered=tuple(asked for asked in state.unanswered if asked.seq != target_seq),
-        citizen_said=tuple(seq for seq in state.citizen_said if seq != target_seq),
-        staff_said=tuple(seq for seq in state.staff_said if seq != target_seq),
-    )
+    return {
+        "unanswered": tuple(asked for asked in state.unanswered if asked.seq != target_seq),
+        "citizen_said": tuple(seq for seq in state.citizen_said if seq != target_seq),
+        "staff_said": tuple(seq for seq in state.staff_said if seq != target_seq),
+    }
 
 
-def _repreview(state: Consultation, target_seq: int, text: str) -> Consultation:
+def _repreview(state: Consultation, target_seq: int, text: str) -> dict[str, Any]:
     last = state.last_message
     if last is None or last.seq != target_seq or last.text == _RECALLED:
-        return state
-    return replace(state, last_message=replace(last, text=text))
+        return {}
+    return {"last_message": replace(last, text=text)}
 
 
 def check_open(state: Consultation) -> None:

@@ -59,7 +59,7 @@ class ConsultationRelay:
         state = await self._store.state(operation.consultation_id)
         if state is None or not isinstance(operation.payload, Message):
             return
-        readers = await self._store.receipts(operation.consultation_id)
+        readers = await self._store.receipts.of(operation.consultation_id)
         if any(party.kind == "citizen" and read >= operation.seq for party, _, read in readers):
             return
         text = preview_of(operation.payload.content)

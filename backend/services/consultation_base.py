@@ -8,7 +8,7 @@ from typing import Protocol
 
 from backend.domain.access import Actor, Permission, Role, Target, allows
 from backend.domain.accounts import shown_name
-from backend.domain.consultation_content import Attachment, Content
+from backend.domain.consultation_content import Attachment, Content, text_fingerprint
 from backend.domain.consultation_content import fingerprint as fingerprint_of
 from backend.domain.consultation_operations import Assigned, AssignmentCause, Audience, Party, Waiting
 from backend.domain.consultations import Consultation
@@ -138,6 +138,9 @@ def check_cid(cid: str) -> None:
 
 def content_fingerprint(kind: str, content: Content | None, **inputs: object) -> str:
     """The fingerprint of what a client asked for. Of attachments only their ids count: the rest is ours."""
+    bare = content is not None and not (content.attachments or content.location or content.card or inputs)
+    if content is not None and bare:
+        return text_fingerprint(kind, content.text, content.reply_to)
     body: dict[str, object] = {}
     if content is not None:
         body = dict(to_value(content))

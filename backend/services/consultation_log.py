@@ -1,92 +1,52 @@
-"""Writing to the log of a consultation: one writer at a time in this process, the unique index between processes.
+"""Writing to the log of a consultation: one flight at a time in this process, the unique index between processes.
 
-A decision is made on a state and written under the next number. If another process took that number, the
-log is read again and the decision made anew, so that every operation was allowed by exactly the state
-before it. The listener hears of what is committed, never of anything else.
+What is asked of a consultation is decided in the order in which it came. Plain talk that queued while a
+flight was under way is decided one after the other on the rolling state and goes as the next flight;
+whatever changes the state, or has to look something up first, is a flight of its own in its turn. If
+another process took a number, the log is read again and what was not written decided anew, so that every
+operation was allowed by exactly the state before it. A flight belongs to nobody: a caller that goes away
+does not keep it from being finished and announced. The listener hears of what is committed, never of
+anything else.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
 
 import structlog
 
-from backend.domain.consultation_operations import (
-    SYSTEM_PARTY,
-    Operation,
-    Party,
-    Payload,
-    Recall,
-    Visibility,
-)
-from backend.domain.consultations import Consultation, apply, changes_state
+from backend.domain.consultation_operations import SYSTEM_PARTY, Operation, Party
+from backend.domain.consultations import Consultation, SequenceGap, apply
 from backend.domain.errors import DomainError, IdempotencyConflict, NotFound, Unavailable
 from backend.domain.ids import new_id
 from backend.ports import Clock
-from backend.storage.consultations import ClientIdTaken, ConsultationStore, NumberTaken
+from backend.services.consultation_lists import LaggingLists
+from backend.services.consultation_turns import (
+    CommitListener,
+    Committed,
+    Decide,
+    Draft,
+    Live,
+    Request,
+    Rule,
+    Step,
+    Turn,
+    is_plain,
+    is_talk,
+)
+from backend.storage.consultations import ClientIdTaken, ConsultationStore, Landed, NumberTaken
 from backend.storage.documents import utc
+
+__all__ = ["CommitListener", "Committed", "ConsultationLog", "Draft", "Request", "same_or_conflict"]
 
 log = structlog.get_logger()
 
 _MAX_LIVE = 20_000  # consultations whose state is kept in memory
 _MAX_ATTEMPTS = 50
+_MAX_FLIGHT = 100  # operations of one consultation that go together
 FIRST_EPOCH = 1
-#: How far lists may lag behind the talk; a consultation that is talked in is written once in that time.
-_REFRESH_SECONDS = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An operation before it has a number. `own` carries the client id of the request; the others are the
-    system's."""
-
-    payload: Payload
-    own: bool = True
-    visibility: Visibility = Visibility.ALL
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Who asks for an operation, under which client id, and the fingerprint of what is asked."""
-
-    sender: Party
-    cid: str
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What was written. `operation` is the one that carries the client id; `dup` says it was there before."""
-
-    state: Consultation
-    operation: Operation
-    operations: tuple[Operation, ...]
-    dup: bool = False
-
-
-class CommitListener(Protocol):
-    """Is told of what was committed in this process; must return at once."""
-
-    def committed(self, state: Consultation, operations: Sequence[Operation]) -> None: ...
-
-    def receipt(self, consultation_id: str, reader: Party, delivered: int, read: int) -> None: ...
-
-
-Decide = Callable[[Consultation], Awaitable[Sequence[Draft]]]
-
-
-class _Live:
-    """A consultation that is written to in this process. `state` None: to be read again."""
-
-    __slots__ = ("lock", "state")
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.state: Consultation | None = None
 
 
 class ConsultationLog:
@@ -95,10 +55,10 @@ class ConsultationLog:
     def __init__(self, *, store: ConsultationStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._live: OrderedDict[str, _Live] = OrderedDict()
+        self._live: OrderedDict[str, Live] = OrderedDict()
         self._listeners: list[CommitListener] = []
-        self._stale: dict[str, Consultation] = {}
-        self._refresh: asyncio.Task[None] | None = None
+        self._lists = LaggingLists(store)
+        self._serving: set[asyncio.Task[None]] = set()
 
     def listen(self, listener: CommitListener) -> None:
         self._listeners.append(listener)
@@ -107,53 +67,231 @@ class ConsultationLog:
         self._listeners.remove(listener)
 
     async def close(self) -> None:
-        """Write what is still to be written to the cached states."""
-        if self._refresh is not None:
-            await asyncio.gather(self._refresh, return_exceptions=True)
+        """Finish what was asked for, and write what is still to be written to the cached states."""
+        while any(live.busy for live in self._live.values()):
+            await asyncio.gather(*self._serving, return_exceptions=True)
+            await self._store.close()
+            await asyncio.sleep(0)  # what landed goes on from callbacks
+        await self._lists.close()
         await self._store.close()
 
     async def commit(self, consultation_id: str, request: Request, decide: Decide) -> Committed:
         """Write what `decide` answers for the present state.
 
-        The lock is fair and nothing is awaited before it, so operations of one caller keep their order.
-        Raises what `decide` raises, `NotFound`, `IdempotencyConflict` for a client id that was used for
-        something else, `Unavailable` when the outcome is unknown: the same client id again is then right.
+        Nothing is awaited before it has its place, so operations of one caller keep their order. Raises what
+        `decide` raises, `NotFound`, `IdempotencyConflict` for a client id that was used for something else,
+        `Unavailable` when it was not written or nobody knows: the same client id again is then right.
         """
-        live = self._entry(consultation_id)
-        async with live.lock:
-            try:
-                return await self._commit(consultation_id, live, request, decide)
-            except BaseException:
-                live.state = None
-                raise
+        return await self._queued(consultation_id, Turn(request, None, decide))
 
-    async def _commit(self, consultation_id: str, live: _Live, request: Request, decide: Decide) -> Committed:
-        for _ in range(_MAX_ATTEMPTS):
-            state = live.state or await self._store.state(consultation_id)
-            if state is None:
-                raise NotFound
-            live.state = state
+    def say(self, consultation_id: str, request: Request, rule: Rule) -> asyncio.Future[Committed]:
+        """As `commit`, for a rule that needs nothing but the state: as much as is there goes in one flight.
+        It has its place when this returns."""
+        return self._queued(consultation_id, Turn(request, rule, None))
+
+    def known(self, consultation_id: str) -> Consultation | None:
+        """The state as this process knows it: a true one, perhaps not the newest."""
+        live = self._live.get(consultation_id)
+        return live.state if live is not None else None
+
+    def learned(self, state: Consultation) -> None:
+        """A state that was read: the next decision may start from it."""
+        live = self._entry(state.id)
+        if not live.busy and (live.state is None or live.state.last_seq < state.last_seq):
+            live.state, live.stale = state, live.doubt
+
+    def followed(self, consultation_id: str, operations: Sequence[Operation]) -> None:
+        """Committed operations that were read, of whichever node: the known state goes along."""
+        live = self._live.get(consultation_id)
+        if live is None or live.busy or live.stale or live.state is None:
+            return
+        for operation in operations:
+            if operation.seq == live.state.last_seq + 1 and operation.epoch == live.state.epoch:
+                live.state = apply(live.state, operation)
+
+    # --- turns and flights -----------------------------------------------------------------------
+
+    def _queued(self, consultation_id: str, turn: Turn) -> asyncio.Future[Committed]:
+        live = self._entry(consultation_id)
+        live.turns.append(turn)
+        if not live.busy:
+            self._advance(live)
+        return turn.done
+
+    def _advance(self, live: Live) -> None:
+        """Let the next flight go: at once when it is plain talk on a known state, else from a task."""
+        if not (live.turns or live.doubt):
+            return
+        live.busy = True
+        if not live.stale and (flight := self._gather(live)):
+            landing = self._store.append([step.operations[0] for step in flight])
+            landing.add_done_callback(lambda done: self._came_down(live, flight, done))
+        else:
+            task = asyncio.create_task(self._serve(live), name="consultation-turns")
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    def _came_down(self, live: Live, flight: list[Step], landing: asyncio.Future[Landed]) -> None:
+        try:
+            self._landed(live, flight, landing.result())
+        finally:
+            live.busy = False
+            self._advance(live)
+
+    def _gather(self, live: Live) -> list[Step]:
+        """The plain talk at the head of the queue, decided one after the other. What is refused, looks
+        something up, or changes the state ends it: `_alone` is for that."""
+        flight: list[Step] = []
+        state = live.state
+        assert state is not None
+        for turn in live.turns:
+            if turn.rule is None or turn.written or len(flight) == _MAX_FLIGHT:
+                break
             try:
-                drafts = await decide(state)
+                drafts = turn.rule(state)
+            except Exception:  # noqa: BLE001 - decided again, and told, when it is its turn
+                break
+            if not is_talk(drafts):
+                break
+            operations, state = self.number(state, drafts, turn.request)
+            flight.append(Step(turn, operations, state))
+        return flight
+
+    def _landed(self, live: Live, flight: list[Step], landed: Landed) -> None:
+        """Take over what was committed, announce and answer it; sort out what was not."""
+        done = flight[: landed.committed]
+        if done:
+            live.state = done[-1].state
+            operations = [operation for step in done for operation in step.operations]
+            if is_plain(operations):
+                self._lists.talked(live.state)
+            else:
+                self._lists.changed(live.id)
+            self.announce(live.state, operations)
+            for step in done:
+                live.turns.popleft()
+                step.turn.answer(Committed(step.state, step.own, step.operations))
+        error = landed.error
+        if error is None:
+            return
+        head = live.turns[0]
+        head.attempts += 1
+        if isinstance(error, ClientIdTaken):
+            head.written = True
+        elif isinstance(error, NumberTaken):
+            live.stale = live.stuck = True
+        else:
+            live.stale = live.doubt = True
+            live.fail_after([step.turn for step in flight[landed.committed :]], error)
+
+    async def _serve(self, live: Live) -> None:
+        """Take turn by turn until none is left."""
+        try:
+            while live.turns or live.doubt:
+                fresh = False
+                if live.stale or live.state is None:
+                    try:
+                        await self._read(live)
+                    except Exception as error:  # noqa: BLE001 - told to each who waits
+                        live.fail_all(error)
+                        if isinstance(error, NotFound):
+                            self._live.pop(live.id, None)
+                        break
+                    fresh = True
+                if not live.turns:
+                    continue
+                if flight := self._gather(live):
+                    self._landed(live, flight, await self._store.append([step.operations[0] for step in flight]))
+                else:
+                    await self._alone(live, live.turns[0], fresh=fresh)
+        finally:
+            if live.turns:  # the process ends in the middle
+                live.fail_all(Unavailable("操作尚未完成，请稍后重试。"))
+            live.busy = False
+
+    async def _alone(self, live: Live, turn: Turn, *, fresh: bool) -> None:
+        """Let one turn decide and write by itself, or hear why not."""
+        state = live.state
+        assert state is not None
+        try:
+            if turn.attempts > _MAX_ATTEMPTS:
+                raise Unavailable("系统繁忙，操作尚未完成，请稍后重试。")
+            if turn.written:
+                await self._answer_again(live, turn, state)
+                return
+            try:
+                drafts = turn.rule(state) if turn.rule else await turn.decide(state) if turn.decide else ()
             except DomainError:
+                if not fresh:  # refused by what another process may have changed
+                    live.stale = True
+                    return
                 # what was committed stays so, even if it would not be allowed any more
-                if before := await self._before(state, request):
-                    return before
-                raise
-            operations, after = self.number(state, drafts, request)
+                before = await self._before(state, turn.request)
+                if before is None:
+                    raise
+                live.turns.popleft()
+                turn.answer(before)
+                return
+            operations, after = self.number(state, drafts, turn.request)
+        except Exception as error:  # noqa: BLE001 - told to the one who asked
+            live.turns.popleft()
+            turn.fail(error)
+            return
+        self._landed(live, [Step(turn, operations, after)], await self._write(operations, after))
+
+    async def _write(self, operations: tuple[Operation, ...], after: Consultation) -> Landed:
+        if is_plain(operations):
+            return await self._store.append(operations)
+        try:
+            await self._store.append_with_state(operations, after)
+        except Exception as error:  # noqa: BLE001 - told to the one who asked
+            return Landed(0, error)
+        return Landed(1)
+
+    async def _answer_again(self, live: Live, turn: Turn, state: Consultation) -> None:
+        """Answer with what the log has under this client id. Raises `IdempotencyConflict`."""
+        before = await self._before(state, turn.request)
+        if before is None:  # there, but not yet on the majority
+            await self._store.settle(live.id)
+            before = await self._before(state, turn.request)
+        if before is None:  # it was taken back by a change of the primary
+            turn.written, live.stale = False, True
+            return
+        live.turns.popleft()
+        turn.answer(before)
+        if before.operation.seq > state.last_seq:  # perhaps of ours, from a commit whose outcome was not known
+            live.stale = live.doubt = True
+
+    async def _read(self, live: Live) -> None:
+        """Bring the state up to date. What is found after an unknown outcome may be ours: it is announced."""
+        state, news = await self._caught_up(live.state)
+        if live.stuck and not news:
+            await self._store.settle(live.id)
+            state, news = await self._caught_up(live.state)
+        if state is None or (live.stuck and not news):
+            state = await self._store.state(live.id)
+        if state is None:
+            raise NotFound
+        doubt, live.doubt, live.stale, live.stuck = live.doubt, False, False, False
+        live.state = state
+        if doubt and news:
+            self.announce(state, news)
+
+    async def _caught_up(self, state: Consultation | None) -> tuple[Consultation | None, list[Operation]]:
+        """The state after what was written since. None when it was not known, or the log is another one."""
+        news: list[Operation] = []
+        if state is None:
+            return None, news
+        while later := await self._store.read(state.id, state.last_seq):
             try:
-                await self._write(operations, after)
-            except NumberTaken:
-                live.state = None
-                continue
-            except ClientIdTaken:
-                if before := await self._before(state, request):
-                    return before
-                break  # there, but not yet on the majority
-            live.state = after
-            self.announce(after, operations)
-            return Committed(after, _own(operations, request), operations)
-        raise Unavailable("系统繁忙，操作尚未完成，请稍后重试。")
+                for operation in later:
+                    state = apply(state, operation)
+            except SequenceGap:
+                return None, []
+            news += later
+        return state, news
+
+    # --- operations ------------------------------------------------------------------------------
 
     def number(
         self, state: Consultation | None, drafts: Sequence[Draft], request: Request, consultation_id: str = ""
@@ -180,28 +318,6 @@ class ConsultationLog:
             raise ValueError("nothing to write")
         return tuple(operations), state
 
-    async def _write(self, operations: Sequence[Operation], after: Consultation) -> None:
-        talk = len(operations) == 1 and not changes_state(operations[0].payload)
-        if talk and not isinstance(operations[0].payload, Recall):
-            await self._store.append(operations[0])
-            self._stale[after.id] = after
-            if self._refresh is None or self._refresh.done():
-                self._refresh = asyncio.create_task(self._save_states(), name="save-states")
-        else:
-            await self._store.append_with_state(operations, after)
-            self._stale.pop(after.id, None)
-
-    async def _save_states(self) -> None:
-        """Bring the lists up to date behind the commits. A failure costs nothing: they are folded when read."""
-        while self._stale:
-            await asyncio.sleep(_REFRESH_SECONDS)
-            states, self._stale = list(self._stale.values()), {}
-            try:
-                await self._store.save_states(states)
-            except Exception as error:  # noqa: BLE001 - the next talk tries again, the log is the truth
-                # the type alone: the driver's message may hold the documents, and they hold what people said
-                log.warning("consultation_states_not_refreshed", count=len(states), error=type(error).__name__)
-
     async def _before(self, state: Consultation, request: Request) -> Committed | None:
         found = await self._store.by_client_id(state.id, request.sender, request.cid)
         if found is None:
@@ -224,11 +340,11 @@ class ConsultationLog:
             except Exception:
                 log.exception("commit_listener_failed")
 
-    def _entry(self, consultation_id: str) -> _Live:
+    def _entry(self, consultation_id: str) -> Live:
         live = self._live.get(consultation_id)
         if live is None:
-            live = self._live[consultation_id] = _Live()
-            while len(self._live) > _MAX_LIVE and not next(iter(self._live.values())).lock.locked():
+            live = self._live[consultation_id] = Live(consultation_id)
+            while len(self._live) > _MAX_LIVE and not next(iter(self._live.values())).busy:
                 self._live.popitem(last=False)
         else:
             self._live.move_to_end(consultation_id)
@@ -239,7 +355,3 @@ def same_or_conflict(found: Operation, request: Request) -> None:
     """Raises `IdempotencyConflict` when the client id stands for something else."""
     if found.fingerprint != request.fingerprint:
         raise IdempotencyConflict("这个消息编号已经用于另一条消息。", field="cid")
-
-
-def _own(operations: Sequence[Operation], request: Request) -> Operation:
-    return next(o for o in operations if o.cid == request.cid)

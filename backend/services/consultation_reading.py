@@ -84,35 +84,44 @@ class ConsultationReading(ConsultationBase):
 
     async def watermarks(self, states: Sequence[Consultation]) -> dict[str, Watermarks]:
         """Up to where each side has read, for each of these, with one look."""
-        found = await self._store.watermarks([state.id for state in states]) if states else {}
+        found = await self._store.receipts.watermarks([state.id for state in states]) if states else {}
         return {state.id: found.get(state.id, Watermarks()) for state in states}
 
     # --- receipts --------------------------------------------------------------------------------
 
-    async def receive(self, actor: Actor, consultation_id: str, *, delivered: int, read: int) -> Receipt:
+    async def receive(
+        self, actor: Actor, consultation_id: str, *, delivered: int, read: int, committed: int = 0
+    ) -> Receipt:
         """Move one's own watermarks forward, never back, and tell the other side.
 
         Only of those who talk: who supervises reads without being shown as the side that has read.
+        `committed` is a number the caller knows to be in the log: up to it nothing has to be read. Nobody
+        receives what is not there. Returns when it is written; raises as `get`, and `Unavailable`.
         """
         require(actor, Permission.SPEAK)
-        state = await self.get(actor, consultation_id)
+        state = self._log.known(consultation_id)
+        if state is None or max(delivered, read) > max(state.last_seq, committed) or not may_read(actor, state):
+            state = await self.get(actor, consultation_id)
+            self._log.learned(state)
+        newest = max(state.last_seq, committed)
         reader = party_of(actor)
-        got, seen = await self._store.receipt(
-            consultation_id, reader, min(delivered, state.last_seq), min(read, state.last_seq)
-        )
-        self._log.announce_receipt(consultation_id, reader, got, seen)
-        return Receipt(reader, got, seen)
+        moved = await self._store.receipts.move(consultation_id, reader, min(delivered, newest), min(read, newest))
+        if moved.forward:
+            self._log.announce_receipt(consultation_id, reader, moved.delivered, moved.read)
+        return Receipt(reader, moved.delivered, moved.read)
 
     async def receipts(self, actor: Actor, consultation_id: str) -> list[Receipt]:
         """Every reader's watermarks."""
         await self.get(actor, consultation_id)
-        return [Receipt(*row) for row in await self._store.receipts(consultation_id)]
+        return [Receipt(*row) for row in await self._store.receipts.of(consultation_id)]
 
     # --- for delivery: no actor, what is read is filtered for each reader by `view_for` and `may_read` --
 
     async def log_after(self, consultation_id: str, after: int) -> list[Operation]:
         """The log itself from a cursor on, for pushing to those whose right was checked."""
-        return await self._store.read(consultation_id, after, MAX_OPS)
+        found = await self._store.read(consultation_id, after, MAX_OPS)
+        self._log.followed(consultation_id, found)
+        return found
 
     async def state_of(self, consultation_id: str) -> Consultation | None:
         """The state itself, for checking a reader's right."""

@@ -132,24 +132,32 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
     # --- talking ---------------------------------------------------------------------------------
 
     async def send(self, actor: Actor, consultation_id: str, *, cid: str, content: Content) -> Committed:
-        """Say something. A clerk who speaks into a waiting consultation takes it by that."""
+        """Say something. A clerk who speaks into a waiting consultation takes it by that.
+
+        Messages have their places in the order of the calls: nothing is awaited before.
+        """
         check_cid(cid)
         checked_content(content)
         request = Request(party_of(actor), cid, content_fingerprint("message", content))
 
-        async def rule(state: Consultation) -> list[Draft]:
+        def rule(state: Consultation, said: Content = content) -> list[Draft]:
             require(actor, Permission.SPEAK, target_of(state))
             check_open(state)
-            if content.reply_to is not None and content.reply_to > state.last_seq:
+            if said.reply_to is not None and said.reply_to > state.last_seq:
                 raise InvalidInput("引用的消息不存在。", field="body.reply_to")
-            message = Draft(Message(await self._resolved(actor, content)))
-            return [*self._taken_by(actor, state), message]
+            message = Draft(Message(said))
+            return [*self._taken_by(actor, state), message] if actor.kind == "staff" else [message]
 
-        return await self._log.commit(consultation_id, request, rule)
+        if not content.attachments:
+            return await self._log.say(consultation_id, request, rule)
+
+        async def resolving(state: Consultation) -> list[Draft]:
+            rule(state)  # who may not speak here learns nothing of photographs
+            return rule(state, await self._resolved(actor, content))
+
+        return await self._log.commit(consultation_id, request, resolving)
 
     def _taken_by(self, actor: Actor, state: Consultation) -> list[Draft]:
-        if actor.kind != "staff":
-            return []
         if state.state is State.ACTIVE:
             if state.staff is not None and state.staff.id != actor.id:
                 raise AnsweredByOther(f"这次咨询正由{state.staff.name or '同事'}答复，接手后才能发言。")

@@ -93,7 +93,7 @@ class TranscriptService:
         state = await self._reader.read_for(actor, consultation_id, what)
         audience = audience_of(actor)
         operations = [view_for(o, audience) for o in as_of(await self._log(consultation_id))]
-        marks = await self._store.receipts(consultation_id)
+        marks = await self._store.receipts.of(consultation_id)
         ids = [a.upload_id for o in operations for a in attachments_of(o)]
         return Transcript(
             state=await _folded(state, operations),

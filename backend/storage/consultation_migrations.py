@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from backend.domain.consultations import Consultation, apply
-from backend.storage.consultations import OPS, STATES, operation_from_document
+from backend.storage.consultations import OPS, STATES
 from backend.storage.database import Database
 from backend.storage.documents import to_document
+from backend.storage.operation_documents import operation_from_document
 
 
 async def refold(database: Database) -> None:

@@ -7,38 +7,41 @@ cache for lists; whatever a crash left behind there is folded again when it is r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
 
-from backend.domain.consultation_operations import (
-    PAYLOADS,
-    Message,
-    Operation,
-    OperationKind,
-    Party,
-    Recall,
-    Visibility,
-    attachments_of,
-)
-from backend.domain.consultations import Consultation, State, Watermarks, apply
+from backend.domain.consultation_operations import Operation, OperationKind, Party, Recall
+from backend.domain.consultations import Consultation, State, apply
 from backend.domain.errors import Unavailable
 from backend.storage.database import Database, Document, IndexDeclaration, Session, retry_transient
-from backend.storage.documents import from_document, to_document, to_value
+from backend.storage.documents import from_document, to_document
+from backend.storage.operation_documents import operation_from_document, operation_to_document, talk_value
 from backend.storage.operation_log import (
     CID_INDEX,
     SEQ_INDEX,
     ClientIdTaken,
     GroupCommit,
+    Landed,
     NumberTaken,
     meaning_of_duplicate,
 )
+from backend.storage.receipts import ReceiptStore
 
-__all__ = ["INDEXES", "ClientIdTaken", "ConsultationStore", "NumberTaken"]
+__all__ = [
+    "INDEXES",
+    "ClientIdTaken",
+    "ConsultationStore",
+    "Landed",
+    "NumberTaken",
+    "operation_from_document",
+    "operation_to_document",
+]
 
 STATES = "consultations"
 OPS = "consultation_ops"
@@ -66,37 +69,6 @@ INDEXES: list[IndexDeclaration] = [
     (RECEIPTS, [("consultation_id", 1)], {"name": "consultation"}),
 ]
 
-_payload_adapters: dict[OperationKind, TypeAdapter[Any]] = {kind: TypeAdapter(cls) for kind, cls in PAYLOADS.items()}
-_party = TypeAdapter(Party)
-
-
-def operation_to_document(operation: Operation) -> Document:
-    """An operation as it is stored. What staff say to a citizen is still to be relayed."""
-    document = to_document(operation)
-    document["kind"] = operation.kind.value
-    told = operation.sender.kind == "staff" and operation.visibility is Visibility.ALL
-    if told and isinstance(operation.payload, Message):
-        document["relayed"] = False
-    if attachments := attachments_of(operation):
-        document["attachment_ids"] = [attachment.upload_id for attachment in attachments]
-    return document
-
-
-def operation_from_document(document: Mapping[str, Any]) -> Operation:
-    return Operation(
-        id=document["_id"],
-        consultation_id=document["consultation_id"],
-        epoch=document["epoch"],
-        seq=document["seq"],
-        cid=document["cid"],
-        sender=_party.validate_python(document["sender"]),
-        at=document["at"],
-        payload=_payload_adapters[OperationKind(document["kind"])].validate_python(document["payload"]),
-        visibility=Visibility(document["visibility"]),
-        fingerprint=document["fingerprint"],
-        recalled_by=document.get("recalled_by"),
-    )
-
 
 class ConsultationStore:
     """The log, the cached states, the receipts."""
@@ -105,11 +77,14 @@ class ConsultationStore:
         self._database = database
         self._ops = database[OPS]
         self._states = database[STATES]
-        self._receipts = database[RECEIPTS]
-        self._commit = GroupCommit(self._ops)
+        self._linearizable = self._ops.with_options(read_concern=ReadConcern("linearizable"))
+        self.commits = GroupCommit(self._ops)
+        self.receipts = ReceiptStore(database[RECEIPTS])
 
     async def close(self) -> None:
-        await self._commit.close()
+        """Wait for what is under way."""
+        await self.commits.close()
+        await self.receipts.close()
 
     # --- the log ---------------------------------------------------------------------------------
 
@@ -132,9 +107,9 @@ class ConsultationStore:
         except PyMongoError as error:
             raise Unavailable from error
 
-    async def append(self, operation: Operation) -> None:
-        """Commit one operation that changes nothing but the talk. Raises as `GroupCommit.insert`."""
-        await self._commit.insert(operation_to_document(operation))
+    def append(self, operations: Sequence[Operation]) -> asyncio.Future[Landed]:
+        """Commit operations that follow each other and change nothing but the talk, as `GroupCommit.insert`."""
+        return self.commits.insert([operation_to_document(operation) for operation in operations])
 
     async def append_with_state(self, operations: Sequence[Operation], state: Consultation) -> None:
         """Commit operations together with the state after them, and mark what a recall emptied.
@@ -177,8 +152,22 @@ class ConsultationStore:
         except PyMongoError as error:
             raise Unavailable from error
 
+    async def settle(self, consultation_id: str) -> None:
+        """Wait until what the primary has of a consultation is on the majority, and so can be read.
+
+        Raises `Unavailable` when that cannot be had within five seconds.
+        """
+        newest = self._linearizable.find({"consultation_id": consultation_id}, {"_id": 1}, max_time_ms=5_000)
+        try:
+            await newest.sort("seq", -1).limit(1).to_list(1)
+        except PyMongoError as error:
+            raise Unavailable from error
+
     async def operation(self, consultation_id: str, seq: int) -> Operation | None:
-        document = await self._ops.find_one({"consultation_id": consultation_id, "seq": seq})
+        try:
+            document = await self._ops.find_one({"consultation_id": consultation_id, "seq": seq})
+        except PyMongoError as error:
+            raise Unavailable from error
         return operation_from_document(document) if document else None
 
     async def carrying(self, consultation_id: str, upload_id: str) -> list[Operation]:
@@ -192,14 +181,11 @@ class ConsultationStore:
 
     async def by_client_id(self, consultation_id: str, sender: Party, cid: str) -> Operation | None:
         """What this sender wrote under this client id."""
-        document = await self._ops.find_one(
-            {
-                "consultation_id": consultation_id,
-                "sender.kind": sender.kind,
-                "sender.id": sender.id,
-                "cid": cid,
-            }
-        )
+        query = {"consultation_id": consultation_id, "sender.kind": sender.kind, "sender.id": sender.id, "cid": cid}
+        try:
+            document = await self._ops.find_one(query)
+        except PyMongoError as error:
+            raise Unavailable from error
         return operation_from_document(document) if document else None
 
     async def ahead(self, cursors: Mapping[str, int]) -> dict[str, int]:
@@ -240,9 +226,15 @@ class ConsultationStore:
         document = await self._states.find_one({"citizen.id": citizen_id, "open_cid": open_cid}, {"_id": 1})
         return document["_id"] if document else None
 
-    async def save_states(self, states: Iterable[Consultation]) -> None:
-        """Refresh cached states; older ones than what is there change nothing."""
-        updates = [UpdateOne(*self._cache(state)) for state in states]
+    async def save_talk(self, states: Iterable[Consultation]) -> None:
+        """Refresh what talk changed in cached states; older ones than what is there change nothing.
+
+        All else in them was written with the operation that changed it, up to a number below these.
+        """
+        updates = [
+            UpdateOne({"_id": state.id, "last_seq": {"$lt": state.last_seq}}, {"$set": talk_value(state)})
+            for state in states
+        ]
         if updates:
             await self._states.bulk_write(updates, ordered=False)
 
@@ -341,40 +333,7 @@ class ConsultationStore:
         ]
         return {row["_id"]: row["n"] async for row in self._states.aggregate(pipeline)}
 
-    # --- receipts and the relay ------------------------------------------------------------------
-
-    async def receipt(self, consultation_id: str, party: Party, delivered: int, read: int) -> tuple[int, int]:
-        """Move a reader's watermarks forward, never back. Returns them."""
-        document = await self._receipts.find_one_and_update(
-            {"_id": f"{consultation_id}:{party.kind}:{party.id}"},
-            {
-                "$max": {"delivered": max(delivered, read), "read": read},
-                "$setOnInsert": {"consultation_id": consultation_id, "party": to_value(party)},
-            },
-            upsert=True,
-            return_document=True,
-        )
-        assert document is not None  # an upsert always has one
-        return document["delivered"], document["read"]
-
-    async def watermarks(self, consultation_ids: Sequence[str]) -> dict[str, Watermarks]:
-        """Up to where each side has read, by consultation; one query for a whole list."""
-        pipeline: list[Document] = [
-            {"$match": {"consultation_id": {"$in": list(consultation_ids)}}},
-            {"$group": {"_id": {"c": "$consultation_id", "kind": "$party.kind"}, "read": {"$max": "$read"}}},
-        ]
-        found: dict[str, dict[str, int]] = {}
-        try:
-            async for row in self._receipts.aggregate(pipeline):
-                found.setdefault(row["_id"]["c"], {})[row["_id"]["kind"]] = row["read"]
-        except PyMongoError as error:
-            raise Unavailable from error
-        return {c: Watermarks(read.get("citizen", 0), read.get("staff", 0)) for c, read in found.items()}
-
-    async def receipts(self, consultation_id: str) -> list[tuple[Party, int, int]]:
-        """Every reader's (delivered, read)."""
-        found = self._receipts.find({"consultation_id": consultation_id})
-        return [(_party.validate_python(d["party"]), d["delivered"], d["read"]) async for d in found]
+    # --- the relay -------------------------------------------------------------------------------
 
     async def unrelayed(self, before: datetime, limit: int) -> list[Operation]:
         """Answers up to `before` whose citizens have not been told outside the socket, oldest first."""

@@ -1,15 +1,17 @@
 """Appending to the operation log of consultations by natural group commit.
 
 One journaled `insert_many` is in flight at a time and takes whatever queued meanwhile: under load the cost
-of the journal is shared, at rest nobody waits. Duplicates are resolved by the unique indexes' errors
-inside the batch, so that no message costs a query.
+of the journal is shared, at rest nobody waits. The batch is ordered: what stands before the first error is
+committed, so that the log of a consultation never has a hole. Duplicates are resolved by the unique
+indexes' errors inside the batch, so that no message costs a query.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pymongo.errors import BulkWriteError, PyMongoError
@@ -33,6 +35,27 @@ class ClientIdTaken(Exception):
     """The sender already wrote an operation with this client id: a retry, or a reuse."""
 
 
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What became of a flight: its first `committed` documents are in the log for good. `error` is what kept
+    the next one out: `NumberTaken`, `ClientIdTaken`, or `Unavailable`, after which nobody knows about the rest."""
+
+    committed: int
+    error: Exception | None = None
+
+
+class _Flight:
+    __slots__ = ("documents", "landed")
+
+    def __init__(self, documents: Sequence[Document], landed: asyncio.Future[Landed]) -> None:
+        self.documents = documents
+        self.landed = landed
+
+    def land(self, committed: int, error: Exception | None = None) -> None:
+        if not self.landed.done():
+            self.landed.set_result(Landed(committed, error))
+
+
 def meaning_of_duplicate(error: Mapping[str, Any]) -> Exception:
     """What a duplicate-key error of the log says."""
     pattern = error.get("keyPattern") or {}
@@ -41,28 +64,33 @@ def meaning_of_duplicate(error: Mapping[str, Any]) -> Exception:
 
 
 class GroupCommit:
-    """Inserts documents into one collection, together with whatever else waits to be inserted."""
+    """Inserts documents into one collection, together with whatever else waits to be inserted.
+
+    `batches` and `documents` count what was sent to the database, `last_batch` is the size of the last one.
+    """
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._waiting: deque[tuple[Document, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Flight] = deque()
         self._task: asyncio.Task[None] | None = None
+        self.waiting = 0  # documents that are not yet sent
         self.batches = 0
         self.documents = 0
+        self.last_batch = 0
 
-    async def insert(self, document: Document) -> None:
-        """Returns when the document is committed (majority, journaled).
-
-        Raises `NumberTaken`, `ClientIdTaken`, or `Unavailable` when the outcome is unknown: then sending
-        the same client id again is right.
-        """
-        if len(self._waiting) >= MAX_WAITING:
-            raise Unavailable("系统繁忙，消息尚未送达，请稍后重试。")
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((document, future))
+    def insert(self, documents: Sequence[Document]) -> asyncio.Future[Landed]:
+        """Insert documents that follow each other. The future never fails: it says how far they came, once they
+        are committed (majority, journaled). Flights go in the order of the calls."""
+        landed: asyncio.Future[Landed] = asyncio.get_running_loop().create_future()
+        flight = _Flight(documents, landed)
+        if self.waiting >= MAX_WAITING:
+            flight.land(0, Unavailable("系统繁忙，消息尚未送达，请稍后重试。"))
+            return landed
+        self._waiting.append(flight)
+        self.waiting += len(documents)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain(), name="group-commit")
-        await future
+        return landed
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -70,42 +98,73 @@ class GroupCommit:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _drain(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-            try:
-                await self._write(batch)
-            except BaseException:
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(Unavailable("消息尚未送达，请稍后重试。"))
-                raise
-
-    async def _write(self, batch: list[tuple[Document, asyncio.Future[None]]]) -> None:
-        self.batches += 1
-        self.documents += len(batch)
-        failed: dict[int, Exception] = {}
+        batch: list[_Flight] = []
         try:
-            await self._collection.insert_many([document for document, _ in batch], ordered=False)
-        except BulkWriteError as error:
-            failed = self._failures(error, len(batch))
-        except PyMongoError:
-            failed = {i: Unavailable("数据库暂时不可用，消息尚未送达，请稍后重试。") for i in range(len(batch))}
-        for index, (_, future) in enumerate(batch):
-            if future.done():  # whoever asked has gone; the operation is committed all the same
-                continue
-            if index in failed:
-                future.set_exception(failed[index])
-            else:
-                future.set_result(None)
+            while self._waiting:
+                batch = self._take()
+                await self._write(batch)
+        finally:  # nobody waits for ever when the process ends in the middle
+            for flight in (*batch, *self._waiting):
+                flight.land(0, _unknown())
+            self._waiting.clear()
+            self.waiting = 0
 
-    @staticmethod
-    def _failures(error: BulkWriteError, size: int) -> dict[int, Exception]:
-        details = error.details or {}
-        if details.get("writeConcernErrors"):  # nothing is sure for anybody in this batch
-            return {i: Unavailable("数据库暂时不可用，消息尚未送达，请稍后重试。") for i in range(size)}
-        return {
-            item["index"]: meaning_of_duplicate(item)
-            if item.get("code") == _DUPLICATE_KEY
-            else Unavailable("消息尚未送达，请稍后重试。")
-            for item in details.get("writeErrors", [])
-        }
+    def _take(self) -> list[_Flight]:
+        batch, size = [self._waiting.popleft()], 0
+        size = len(batch[0].documents)
+        while self._waiting and size + len(self._waiting[0].documents) <= MAX_BATCH:
+            batch.append(self._waiting.popleft())
+            size += len(batch[-1].documents)
+        self.waiting -= size
+        return batch
+
+    def _again(self, flights: Sequence[_Flight]) -> None:
+        """What was not even tried goes first in the next round, in its order."""
+        self._waiting.extendleft(reversed(flights))
+        self.waiting += sum(len(flight.documents) for flight in flights)
+
+    async def _write(self, batch: list[_Flight]) -> None:
+        documents = [document for flight in batch for document in flight.documents]
+        self.batches += 1
+        self.documents += len(documents)
+        self.last_batch = len(documents)
+        try:
+            await self._collection.insert_many(documents, ordered=True)
+        except BulkWriteError as error:
+            self._land_until(batch, error.details or {})
+        except PyMongoError:
+            for flight in batch:
+                flight.land(0, _unknown())
+        except Exception as error:  # noqa: BLE001 - one document that cannot be encoded is no fault of the others
+            if len(batch) == 1:
+                batch[0].land(0, error)
+            else:
+                for flight in batch:
+                    await self._write([flight])
+        else:
+            for flight in batch:
+                flight.land(len(flight.documents))
+
+    def _land_until(self, batch: list[_Flight], details: Mapping[str, Any]) -> None:
+        """Land what an ordered batch tried up to its first error; the rest goes again."""
+        unsure = bool(details.get("writeConcernErrors"))  # written, but perhaps not for good
+        errors = details.get("writeErrors") or [{"index": sum(len(flight.documents) for flight in batch)}]
+        failed, start = errors[0]["index"], 0
+        for position, flight in enumerate(batch):
+            if start > failed:
+                self._again(batch[position:])
+                return
+            end = start + len(flight.documents)
+            if unsure:
+                flight.land(0, _unknown())
+            elif end <= failed:
+                flight.land(len(flight.documents))
+            elif errors[0].get("code") == _DUPLICATE_KEY:
+                flight.land(failed - start, meaning_of_duplicate(errors[0]))
+            else:
+                flight.land(failed - start, Unavailable("消息尚未送达，请稍后重试。"))
+            start = end
+
+
+def _unknown() -> Unavailable:
+    return Unavailable("数据库暂时不可用，消息尚未送达，请稍后重试。")

@@ -120,14 +120,15 @@ def lost_cursor() -> None:
 
 def receipt_going_back() -> None:
     """Watermarks are what was said last, not what was said highest."""
-    find_one_and_update = AsyncIOMotorCollection.find_one_and_update
+    bulk_write = AsyncIOMotorCollection.bulk_write
 
-    async def last_wins(self: Any, query: Any, update: Any, *args: Any, **options: Any) -> Any:
-        if self.name == RECEIPTS and "$max" in update:
-            update = {("$set" if key == "$max" else key): value for key, value in update.items()}
-        return await find_one_and_update(self, query, update, *args, **options)
+    async def last_wins(self: Any, requests: Any, *args: Any, **options: Any) -> Any:
+        if self.name == RECEIPTS:
+            for request in requests:
+                request._doc["$set"] = request._doc.pop("$max")
+        return await bulk_write(self, requests, *args, **options)
 
-    _replace(AsyncIOMotorCollection, "find_one_and_update", last_wins)
+    _replace(AsyncIOMotorCollection, "bulk_write", last_wins)
 
 
 def gap_shown() -> None:

@@ -1,0 +1,60 @@
+"""The cached states that lists are made of, brought up to date behind the talk.
+
+What changes more than the talk is written together with its operation; talk alone is written once in a
+while for each consultation, however much is said in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import structlog
+
+from backend.domain.consultations import Consultation
+from backend.storage.consultations import ConsultationStore
+
+log = structlog.get_logger()
+
+#: How far lists may lag behind the talk, in seconds: at rest, and under load.
+REFRESH = 0.3
+REFRESH_LOADED = 1.0
+#: Consultations talked in within `REFRESH` above which there is load.
+LOADED = 20
+
+
+class LaggingLists:
+    """The states that lists do not show yet."""
+
+    def __init__(self, store: ConsultationStore) -> None:
+        self._store = store
+        self._stale: dict[str, Consultation] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def talked(self, state: Consultation) -> None:
+        """Nothing but the talk changed: lists follow within a moment."""
+        self._stale[state.id] = state
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._follow(), name="save-states")
+
+    def changed(self, consultation_id: str) -> None:
+        """A newer state was written with its operation."""
+        self._stale.pop(consultation_id, None)
+
+    async def close(self) -> None:
+        """Write what is still to be written."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        """A failure costs nothing: states are folded when they are read, the log is the truth."""
+        while self._stale:
+            await asyncio.sleep(REFRESH)
+            if len(self._stale) > LOADED:  # spread, so that nodes do not write in step
+                await asyncio.sleep((REFRESH_LOADED - REFRESH) * random.uniform(0.7, 1.0))
+            states, self._stale = list(self._stale.values()), {}
+            try:
+                await self._store.save_talk(states)
+            except Exception as error:  # noqa: BLE001 - the next talk tries again
+                # the type alone: the driver's message may hold the documents, and they hold what people said
+                log.warning("consultation_states_not_refreshed", count=len(states), error=type(error).__name__)

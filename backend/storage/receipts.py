@@ -1,0 +1,159 @@
+"""Receipts: up to where every reader was sent and has read, moved forward by natural group commit.
+
+Every delivered message brings one, so they are merged to the greatest of each reader while a write is in
+flight, and one `bulk_write` takes what gathered. `$max` keeps them from going back whoever else writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.errors import PyMongoError
+
+from backend.domain.consultation_operations import Party
+from backend.domain.consultations import Watermarks
+from backend.domain.errors import Unavailable
+from backend.storage.database import Collection, Document
+from backend.storage.operation_documents import party_from_value, party_value
+
+_MAX_BATCH = 500
+_MAX_KNOWN = 50_000  # readers whose watermarks are kept in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A reader's watermarks as they are stored. `forward`: nobody was told of them in this process."""
+
+    delivered: int
+    read: int
+    forward: bool
+
+
+class _Pending:
+    __slots__ = ("consultation_id", "delivered", "party", "read", "waiting")
+
+    def __init__(self, consultation_id: str, party: Party) -> None:
+        self.consultation_id = consultation_id
+        self.party = party
+        self.delivered = 0
+        self.read = 0
+        self.waiting: list[asyncio.Future[Moved]] = []
+
+
+class ReceiptStore:
+    """Every reader's watermarks."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._pending: dict[str, _Pending] = {}
+        self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._task: asyncio.Task[None] | None = None
+        self.batches = 0
+        self.written = 0
+
+    async def move(self, consultation_id: str, party: Party, delivered: int, read: int) -> Moved:
+        """Move a reader's watermarks forward, never back; returns when that is written.
+
+        What is known to be written already costs nothing. Raises `Unavailable`; saying it again does no harm.
+        """
+        delivered = max(delivered, read)
+        key = f"{consultation_id}:{party.kind}:{party.id}"
+        known = self._known.get(key)
+        if known is not None and delivered <= known[0] and read <= known[1]:
+            return Moved(*known, forward=False)
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._pending[key] = _Pending(consultation_id, party)
+        pending.delivered = max(pending.delivered, delivered)
+        pending.read = max(pending.read, read)
+        future: asyncio.Future[Moved] = asyncio.get_running_loop().create_future()
+        pending.waiting.append(future)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain(), name="receipts")
+        return await future
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _drain(self) -> None:
+        while self._pending:
+            keys = list(self._pending)[:_MAX_BATCH]
+            batch = {key: self._pending.pop(key) for key in keys}
+            try:
+                stored = await self._write(batch)
+            except PyMongoError:
+                _fail(batch, "数据库暂时不可用，请稍后重试。")
+                continue
+            except BaseException:
+                _fail(batch, "请稍后重试。")
+                raise
+            for key, pending in batch.items():
+                self._tell(key, pending, stored.get(key, (pending.delivered, pending.read)))
+
+    async def _write(self, batch: Mapping[str, _Pending]) -> dict[str, tuple[int, int]]:
+        """Write, then look what is there: another node may have written more."""
+        self.batches += 1
+        self.written += len(batch)
+        updates = [
+            UpdateOne(
+                {"_id": key},
+                {
+                    "$max": {"delivered": pending.delivered, "read": pending.read},
+                    "$setOnInsert": {
+                        "consultation_id": pending.consultation_id,
+                        "party": party_value(pending.party),
+                    },
+                },
+                upsert=True,
+            )
+            for key, pending in batch.items()
+        ]
+        await self._collection.bulk_write(updates, ordered=False)
+        found = self._collection.find({"_id": {"$in": list(batch)}}, {"delivered": 1, "read": 1})
+        return {d["_id"]: (d["delivered"], d["read"]) for d in await found.to_list(None)}
+
+    def _tell(self, key: str, pending: _Pending, stored: tuple[int, int]) -> None:
+        before = self._known.pop(key, (0, 0))
+        now = self._known[key] = (max(before[0], stored[0]), max(before[1], stored[1]))
+        if len(self._known) > _MAX_KNOWN:
+            self._known.popitem(last=False)
+        forward = now != before
+        for future in pending.waiting:
+            if not future.done():
+                future.set_result(Moved(*now, forward=forward))
+                forward = False  # one of them tells it
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    async def watermarks(self, consultation_ids: Sequence[str]) -> dict[str, Watermarks]:
+        """Up to where each side has read, by consultation; one query for a whole list."""
+        pipeline: list[Document] = [
+            {"$match": {"consultation_id": {"$in": list(consultation_ids)}}},
+            {"$group": {"_id": {"c": "$consultation_id", "kind": "$party.kind"}, "read": {"$max": "$read"}}},
+        ]
+        found: dict[str, dict[str, Any]] = {}
+        try:
+            async for row in self._collection.aggregate(pipeline):
+                found.setdefault(row["_id"]["c"], {})[row["_id"]["kind"]] = row["read"]
+        except PyMongoError as error:
+            raise Unavailable from error
+        return {c: Watermarks(read.get("citizen", 0), read.get("staff", 0)) for c, read in found.items()}
+
+    async def of(self, consultation_id: str) -> list[tuple[Party, int, int]]:
+        """Every reader's (delivered, read)."""
+        found = self._collection.find({"consultation_id": consultation_id})
+        return [(party_from_value(d["party"]), d["delivered"], d["read"]) async for d in found]
+
+
+def _fail(batch: Mapping[str, _Pending], detail: str) -> None:
+    for pending in batch.values():
+        for future in pending.waiting:
+            if not future.done():
+                future.set_exception(Unavailable(detail))
