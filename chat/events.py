@@ -104,7 +104,7 @@ class Handlers:
         for consultation_id, state in states.items():
             epoch, seq = payload.cursors[consultation_id]
             recovered = epoch == state.epoch and seq <= state.last_seq
-            attach.append((consultation_id, seq if recovered else 0))
+            attach.append((consultation_id, seq if recovered else 0, state.epoch))
             convs.append(
                 {"cursor": attach[-1][1], "recovered": recovered, "joined": True}
                 | self._header(connection, state, read)
@@ -114,15 +114,15 @@ class Handlers:
                 continue
             joined = actor.kind == "citizen" or (state.staff is not None and state.staff.id == actor.id)
             if joined:
-                attach.append((state.id, 0))
+                attach.append((state.id, 0, state.epoch))
             convs.append({"cursor": 0, "recovered": False, "joined": joined} | self._header(connection, state, read))
         answer = ok(convs=convs, gone=gone, server_ts=moment(self._now()))
         if actor.kind == "staff" and not connection.ready:
             answer["available"] = await self._desks.arrive(connection)
         # nothing is awaited from here on, so the acknowledgement leaves before the first operation
         connection.ready = True
-        for consultation_id, cursor in attach:
-            self._hub.feeds.attach(connection, consultation_id, cursor)
+        for consultation_id, cursor, epoch in attach:
+            self._hub.feeds.attach(connection, consultation_id, cursor, epoch)
         return answer
 
     @staticmethod

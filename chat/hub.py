@@ -1,7 +1,7 @@
 """What one node tells its sockets: new operations, consultations that come or go, receipts, typing.
 
 Hears of commits of this process directly, of other nodes' through hints, and of what both missed through
-a sweep every two seconds. With Redis away delivery between nodes is late by at most that, never lost.
+a sweep. With Redis away delivery between nodes is late by at most two seconds, never lost.
 """
 
 from __future__ import annotations
@@ -19,17 +19,25 @@ from backend.domain.consultation_operations import Audience, Operation, Party
 from backend.domain.consultations import Consultation, State, changes_state
 from backend.domain.errors import DomainError
 from backend.domain.ids import new_id
+from backend.rest.consultation_encoding import encoded_operation, json_bytes
 from backend.rest.consultation_views import consultation_json, receipt_json
 from backend.services.consultation_base import may_read
 from backend.services.consultation_reading import Receipt
 from backend.services.consultations import ConsultationService
 from chat.connections import Connection, Connections
+from chat.counters import Counters
 from chat.delivery import Feeds, Transport
-from chat.hints import Hint, HintBus
+from chat.hint_messages import Incoming
+from chat.hints import HintBus
 
 log = structlog.get_logger()
 
-SWEEP_SECONDS = 2.0
+#: All feeds are looked at so often, which is what bounds the delay of an operation whose hint was lost.
+SWEEP_SECONDS = 1.5
+#: Receipts of one reader and typing signs within so many seconds go as one.
+SIGN_SECONDS = 0.02
+#: Desks are told at most so often that a consultation in their list, which they do not follow, goes on.
+LIST_SECONDS = 1.0
 
 
 class Hub:
@@ -48,14 +56,28 @@ class Hub:
         self._transport = transport
         self._connections = connections
         self.node = new_id()
-        self.bus = HintBus(redis, prefix=prefix, node=self.node, receive=self._hinted, resync=self._resync)
+        self.counters = Counters()
+        self.bus = HintBus(
+            redis,
+            prefix=prefix,
+            node=self.node,
+            receive=self._hinted,
+            changed=self._changed,
+            listening=self._listening,
+            resync=self._resync,
+            counters=self.counters,
+        )
         self.feeds = Feeds(
             transport=transport,
             read_log=service.log_after,
             want=self.bus.want,
             unwant=self.bus.unwant,
+            moved=self._moved,
+            counters=self.counters,
         )
-        self._watermarks: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
+        self._receipts: dict[tuple[str, str, str], Receipt] = {}
+        self._lists: dict[str, Consultation] = {}
+        self._sweep_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -74,72 +96,107 @@ class Hub:
     # --- from this process -----------------------------------------------------------------------
 
     def committed(self, state: Consultation, operations: Sequence[Operation]) -> None:
-        """Operations were committed here."""
-        self.feeds.committed(operations)
-        self.bus.tell(state.id, seq=operations[-1].seq)
-        if any(changes_state(o.payload) for o in operations):
+        """Operations were committed here. Whoever may not see them any more is sent away before they are shown."""
+        encoded = [encoded_operation(o) for o in operations]
+        if not any(changes_state(o.payload) for o in operations):
+            self.feeds.committed(encoded)
+            self.bus.tell(encoded)
+        else:  # other nodes look at the state before they show it, so the operations do not go with the hint
+            self._expel(state)
+            self.feeds.committed(encoded)
+            self._checked(state)
             self._place(state)
-            self.bus.tell_all(
-                changed=state.id,
-                citizen=state.citizen.id,
-                staff=state.staff.id if state.staff else None,
-                post=state.post_id,
-                department=state.department_id,
-            )
+            self.bus.tell_all(changed=state.id, **_whereabouts(state))
+        if state.state is State.WAITING_ANSWER and not changes_state(operations[-1].payload):
+            self._list_later(state)
 
     def receipt(self, consultation_id: str, reader: Party, delivered: int, read: int) -> None:
         """Somebody's watermarks moved here."""
-        self._show_receipt(Receipt(reader, delivered, read), consultation_id)
-        who = {"kind": reader.kind, "id": reader.id, "name": reader.name}
-        self.bus.tell(consultation_id, rcpt=who, delivered=delivered, read=read)
+        key = (consultation_id, reader.kind, reader.id)
+        if before := self._receipts.get(key):
+            delivered, read = max(before.delivered, delivered), max(before.read, read)
+        elif not self._receipts:
+            asyncio.get_running_loop().call_later(SIGN_SECONDS, self._tell_receipts)
+        self._receipts[key] = Receipt(reader, delivered, read)
+
+    def _tell_receipts(self) -> None:
+        receipts, self._receipts = self._receipts, {}
+        for (consultation_id, _, _), receipt in receipts.items():
+            shown = receipt_json(receipt)
+            self.feeds.receipt(consultation_id, shown)
+            self.bus.tell_receipt(consultation_id, shown)
 
     def typing(self, connection: Connection, consultation_id: str) -> None:
         """Somebody types here. Gone after five seconds by itself."""
         kind = connection.actor.kind
         self._show_typing(consultation_id, kind, connection)
-        self.bus.tell(consultation_id, typing=kind)
+        self.bus.tell_typing(consultation_id, kind)
 
     # --- from other nodes ------------------------------------------------------------------------
 
-    def _hinted(self, hint: Hint) -> None:
-        if changed := hint.get("changed"):
-            if self._concerned(hint):
-                self._later(self._look_at(changed))
-            return
-        consultation_id = hint["conv"]
-        if "seq" in hint:
-            self.feeds.hinted(consultation_id, hint["seq"])
-        elif "rcpt" in hint:
-            self._show_receipt(Receipt(Party(**hint["rcpt"]), hint["delivered"], hint["read"]), consultation_id)
-        elif "typing" in hint:
-            self._show_typing(consultation_id, hint["typing"], None)
+    def _hinted(self, consultation_id: str, incoming: Incoming) -> None:
+        if incoming.operations:
+            self.feeds.told(incoming.operations)
+        for receipt in incoming.receipts:
+            self.feeds.receipt(consultation_id, receipt)
+        for kind in incoming.typing:
+            self._show_typing(consultation_id, kind, None)
 
-    def _concerned(self, hint: Hint) -> bool:
+    def _changed(self, hint: dict[str, Any]) -> None:
+        if listed := hint.get("listed"):
+            if self._desks_for(hint["post"], hint["department"], listed):
+                self._later(self._look_at_listed(listed))
+        elif self._concerned(hint):
+            self._later(self._look_at(hint["changed"]))
+
+    def _concerned(self, hint: dict[str, Any]) -> bool:
         """Whether anybody here may have to know that a consultation changed hands."""
         if self.feeds.get(hint["changed"]) is not None:
             return True
         if self._connections.of("citizen", hint["citizen"]) or self._connections.of("staff", hint["staff"] or ""):
             return True
-        target = Target(post_id=hint["post"], department_id=hint["department"])
-        return any(allows(desk.actor, Permission.ANSWER, target) for desk in self._connections.desks())
+        return bool(self._desks_for(hint["post"], hint["department"], hint["changed"]))
 
     async def _look_at(self, consultation_id: str) -> None:
         state = await self._service.state_of(consultation_id)
         if state is not None:
+            self._checked(state)
+            self._expel(state)
             self._place(state)
             self.feeds.hinted(state.id, state.last_seq)
 
+    async def _look_at_listed(self, consultation_id: str) -> None:
+        state = await self._service.state_of(consultation_id)
+        if state is not None and state.state is State.WAITING_ANSWER:
+            self._show_waiting(state)
+
+    def _moved(self, consultation_id: str) -> None:
+        """The log told of a change of hands before any hint did."""
+        self._later(self._look_at(consultation_id))
+
+    def _checked(self, state: Consultation) -> None:
+        if feed := self.feeds.get(state.id):
+            feed.checked = max(feed.checked, state.last_seq)
+
+    def _listening(self, consultation_id: str) -> None:
+        self.feeds.listening(consultation_id)
+
     def _resync(self) -> None:
-        self.feeds.resync()
+        """Hints may have been lost: look at all feeds now."""
+        self.counters.resyncs += 1
+        self._sweep_now.set()
 
     # --- who follows what ------------------------------------------------------------------------
 
-    def _place(self, state: Consultation) -> None:
-        """Let the right sockets follow a consultation after it changed hands, and no others."""
+    def _expel(self, state: Consultation) -> None:
+        """Who may not read it any more follows it no longer."""
         for reader in self.feeds.readers(state.id):
             if not may_read(reader.actor, state):
                 self.feeds.detach(reader, state.id)
-                self._later(self._transport.emit("conv:left", {"conv": state.id}, [reader]))
+                self._transport.push("conv:left", json_bytes({"conv": state.id}), [reader])
+
+    def _place(self, state: Consultation) -> None:
+        """Let the right sockets follow a consultation after it changed hands."""
         for connection in self._connections.of("citizen", state.citizen.id):
             self.join(connection, state)
         if state.staff is not None and state.state is not State.CLOSED:
@@ -161,48 +218,53 @@ class Hub:
         if self.feeds.reads(connection, state.id):  # another push was faster
             return
         shown = consultation_json(state, read[state.id], connection.audience)
-        await self._transport.emit("conv", {"joined": True, **shown}, [connection])
-        self.feeds.attach(connection, state.id, 0)
+        self._transport.push("conv", json_bytes({"joined": True, **shown}), [connection])
+        self.feeds.attach(connection, state.id, 0, state.epoch)
+
+    def _desks_for(self, post_id: str | None, department_id: str | None, consultation_id: str) -> list[Connection]:
+        """The desks that may answer it and do not follow it."""
+        target = Target(post_id=post_id, department_id=department_id)
+        return [
+            desk
+            for desk in self._connections.desks()
+            if desk.ready
+            and allows(desk.actor, Permission.ANSWER, target)
+            and not self.feeds.reads(desk, consultation_id)
+        ]
 
     def _show_waiting(self, state: Consultation) -> None:
-        """A message to be answered later appears on every desk that may answer it."""
-        target = Target(post_id=state.post_id, department_id=state.department_id)
-        desks = [
-            desk for desk in self._connections.desks() if desk.ready and allows(desk.actor, Permission.ANSWER, target)
-        ]
-        if desks:
+        """A message to be answered later appears, as it is now, on every desk that may answer it."""
+        if desks := self._desks_for(state.post_id, state.department_id, state.id):
             self._later(self._tell_waiting(state, desks))
 
     async def _tell_waiting(self, state: Consultation, desks: Sequence[Connection]) -> None:
         read = await self._service.watermarks([state])
         shown = consultation_json(state, read[state.id], Audience.STAFF)
-        await self._transport.emit("conv", {"joined": False, **shown}, desks)
+        takers = [desk for desk in desks if not self.feeds.reads(desk, state.id)]
+        self._transport.push("conv", json_bytes({"joined": False, **shown}), takers)
 
-    def _show_receipt(self, receipt: Receipt, consultation_id: str) -> None:
-        """Show how far somebody has read, unless more was shown already: those of several devices on several
-        nodes overtake each other on their way here."""
-        readers = self.feeds.readers(consultation_id)
-        if not readers:
-            return
-        shown = self._watermarks.setdefault(consultation_id, {})
-        key = (receipt.reader.kind, receipt.reader.id)
-        delivered, read = shown.get(key, (0, 0))
-        if receipt.delivered <= delivered and receipt.read <= read:
-            return
-        receipt = Receipt(receipt.reader, max(receipt.delivered, delivered), max(receipt.read, read))
-        shown[key] = (receipt.delivered, receipt.read)
-        self._later(self._transport.emit("rcpt", {"conv": consultation_id, **receipt_json(receipt)}, readers))
+    def _list_later(self, state: Consultation) -> None:
+        """More was said in what waits: tell the lists soon, however much that is until then."""
+        if state.id not in self._lists:
+            asyncio.get_running_loop().call_later(LIST_SECONDS, self._list_now, state.id)
+        self._lists[state.id] = state
+
+    def _list_now(self, consultation_id: str) -> None:
+        state = self._lists.pop(consultation_id)
+        self._show_waiting(state)
+        self.bus.tell_all(listed=state.id, **_whereabouts(state))
 
     def _show_typing(self, consultation_id: str, kind: str, typist: Connection | None) -> None:
-        others = [r for r in self.feeds.readers(consultation_id) if r is not typist]
-        if others:
-            self._later(self._transport.emit("typing", {"conv": consultation_id, "who": kind}, others))
+        self.feeds.sign("typing", consultation_id, json_bytes({"conv": consultation_id, "who": kind}), but=typist)
 
     # --- the sweep -------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._sweep_now.wait()
+            self._sweep_now.clear()
             try:
                 await self.sweep()
             except DomainError as error:
@@ -213,9 +275,8 @@ class Hub:
     async def sweep(self) -> None:
         """Find what no hint told: newer operations, and consultations that came to people who are here."""
         for consultation_id, seq in (await self._service.ahead(self.feeds.newest())).items():
-            self.feeds.hinted(consultation_id, seq)
+            self.counters.swept += self.feeds.hinted(consultation_id, seq)
         self.feeds.nudge()
-        self._watermarks = {c: shown for c, shown in self._watermarks.items() if self.feeds.get(c) is not None}
         citizens, staff = self._connections.people("citizen"), self._connections.people("staff")
         if citizens or staff:
             for state in await self._service.belonging_to(citizens, staff):
@@ -239,3 +300,13 @@ class Hub:
         with suppress(asyncio.CancelledError):
             if error := task.exception():
                 log.warning("chat_push_failed", error=type(error).__name__)
+
+
+def _whereabouts(state: Consultation) -> dict[str, str | None]:
+    """By what another node finds out whether anybody there is concerned."""
+    return {
+        "citizen": state.citizen.id,
+        "staff": state.staff.id if state.staff else None,
+        "post": state.post_id,
+        "department": state.department_id,
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from backend.composition import Services
@@ -9,9 +11,10 @@ from backend.domain.access import Role
 from backend.integrations.clock import WarpedClock
 from backend.jobs.consultation_relay import ConsultationRelay
 from backend.storage.organisation import OrganisationStore
-from chat.client import Refused
+from chat.client import ChatClient, Refused
+from config.settings import Settings
 from tests.callers import Caller
-from tests.chat.conftest import SUNDAY, Connect, Office, kinds
+from tests.chat.conftest import SUNDAY, Connect, Office, kinds, node
 from tests.conftest import LoginStaff, set_clock
 
 
@@ -139,3 +142,29 @@ async def test_an_unknown_matter_is_not_found(connect: Connect, citizen: Caller,
     with pytest.raises(Refused) as refusal:
         await phone.open("咨询", matter_id="018f3b5e-0000-7000-8000-000000000001")
     assert refusal.value.code == "not-found"
+
+
+def _is_last(desk: ChatClient, conv: str, text: str) -> bool:
+    return bool(desk.logs[conv].header["last_message"]["text"] == text)
+
+
+async def test_desks_that_only_list_what_waits_see_that_the_citizen_wrote_more(
+    connect: Connect, settings: Settings, citizen: Caller, clerk: Caller, colleague: Caller, office: Office
+) -> None:
+    phone = await connect(citizen)
+    conv = (await phone.open("结婚登记", matter_id=office.matter.id, text="要预约吗？"))["conv"]
+    async with node(settings) as second:
+        following, here, there = await connect(clerk), await connect(colleague), await connect(colleague, second)
+        await following.follow(conv)
+        for desk in (following, here, there):
+            desk.events.clear()
+        for number in range(1, 6):
+            await phone.send(conv, f"再问{number}")
+        for desk in (here, there):
+            await desk.until(partial(_is_last, desk, conv, "再问5"))
+            told = [data for name, data in desk.events if name == "conv"]
+            assert 1 <= len(told) <= 3, "at most one a second"
+            assert (told[-1]["joined"], told[-1]["unread"]) == (False, 6)
+            assert desk.logs[conv].ops == []
+        assert (await following.until_texts(conv, "再问5"))[-1] == "再问5"
+        assert [name for name, _ in following.events if name == "conv"] == []

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp.http_websocket import WebSocketWriter
 from motor.motor_asyncio import AsyncIOMotorCollection
 
+from backend.rest.consultation_encoding import encoded_operation
 from backend.storage.consultations import OPS, RECEIPTS, operation_from_document
 from chat.delivery import Feeds
 from chat.hub import Hub
@@ -75,7 +76,7 @@ def hint_before_commit() -> None:
                 by_conv.setdefault(document["consultation_id"], []).append(operation_from_document(document))
             for operations in by_conv.values():
                 for hub in hubs:
-                    hub.feeds.committed(operations)
+                    hub.feeds.committed([encoded_operation(o) for o in operations])
             await asyncio.sleep(0.3)
         return await _insert_many(collection, documents, **options)
 
@@ -112,8 +113,8 @@ def lost_cursor() -> None:
     """Who comes back is served from one operation too far."""
     attach = Feeds.attach
 
-    def attached(self: Feeds, connection: Any, consultation_id: str, cursor: int) -> None:
-        attach(self, connection, consultation_id, cursor + 1 if cursor else 0)
+    def attached(self: Feeds, connection: Any, consultation_id: str, cursor: int, epoch: int = 0) -> None:
+        attach(self, connection, consultation_id, cursor + 1 if cursor else 0, epoch)
 
     _replace(Feeds, "attach", attached)
 
