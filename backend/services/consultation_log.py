@@ -75,18 +75,17 @@ class ConsultationLog:
         await self._lists.close()
         await self._store.close()
 
-    async def commit(self, consultation_id: str, request: Request, decide: Decide) -> Committed:
+    def commit(self, consultation_id: str, request: Request, decide: Decide) -> asyncio.Future[Committed]:
         """Write what `decide` answers for the present state.
 
-        Nothing is awaited before it has its place, so operations of one caller keep their order. Raises what
+        It has its place when this returns, so operations of one caller keep their order. To await it raises what
         `decide` raises, `NotFound`, `IdempotencyConflict` for a client id that was used for something else,
         `Unavailable` when it was not written or nobody knows: the same client id again is then right.
         """
-        return await self._queued(consultation_id, Turn(request, None, decide))
+        return self._queued(consultation_id, Turn(request, None, decide))
 
     def say(self, consultation_id: str, request: Request, rule: Rule) -> asyncio.Future[Committed]:
-        """As `commit`, for a rule that needs nothing but the state: as much as is there goes in one flight.
-        It has its place when this returns."""
+        """As `commit`, for a rule that needs nothing but the state: as much as is there goes in one flight."""
         return self._queued(consultation_id, Turn(request, rule, None))
 
     def known(self, consultation_id: str) -> Consultation | None:
@@ -123,7 +122,7 @@ class ConsultationLog:
         if not (live.turns or live.doubt):
             return
         live.busy = True
-        if not live.stale and (flight := self._gather(live)):
+        if not (live.stale or live.doubt) and (flight := self._gather(live)):
             landing = self._store.append([step.operations[0] for step in flight])
             landing.add_done_callback(lambda done: self._came_down(live, flight, done))
         else:
@@ -189,7 +188,7 @@ class ConsultationLog:
         try:
             while live.turns or live.doubt:
                 fresh = False
-                if live.stale or live.state is None:
+                if live.stale or live.doubt or live.state is None:
                     try:
                         await self._read(live)
                     except Exception as error:  # noqa: BLE001 - told to each who waits
@@ -237,7 +236,10 @@ class ConsultationLog:
             live.turns.popleft()
             turn.fail(error)
             return
-        self._landed(live, [Step(turn, operations, after)], await self._write(operations, after))
+        landed = await self._write(operations, after)
+        if landed.error is not None and not is_plain(operations):
+            live.doubt = True  # a transaction that was run again may have met itself
+        self._landed(live, [Step(turn, operations, after)], landed)
 
     async def _write(self, operations: tuple[Operation, ...], after: Consultation) -> Landed:
         if is_plain(operations):
@@ -264,6 +266,8 @@ class ConsultationLog:
 
     async def _read(self, live: Live) -> None:
         """Bring the state up to date. What is found after an unknown outcome may be ours: it is announced."""
+        if live.doubt:  # what is there must be readable before anybody can say what is not
+            await self._store.settle(live.id)
         state, news = await self._caught_up(live.state)
         if live.stuck and not news:
             await self._store.settle(live.id)
