@@ -147,10 +147,15 @@ async def test_a_hint_with_a_gap_or_of_another_epoch_is_never_shown_unread() -> 
     assert node.sockets.seqs(phone) == [1]
     await node.settled()
     assert node.sockets.seqs(phone) == [1, 2, 3]
-    node.hint(said(4, epoch=2))
+    node.log += [said(4), said(5), said(6)]
+    node.hint(said(4), said(6))
     assert node.sockets.seqs(phone) == [1, 2, 3]
     await node.settled()
-    assert node.sockets.seqs(phone) == [1, 2, 3]
+    assert node.sockets.seqs(phone) == [1, 2, 3, 4, 5, 6]
+    node.hint(said(7, epoch=2))
+    assert node.sockets.seqs(phone) == [1, 2, 3, 4, 5, 6]
+    await node.settled()
+    assert node.sockets.seqs(phone) == [1, 2, 3, 4, 5, 6]
 
 
 async def test_a_hint_that_tells_more_than_there_is_does_not_hold_up_what_comes() -> None:
