@@ -122,7 +122,8 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
             yield
 
     app.cleanup_ctx.append(run_services)
-    socket_server = sockets.create_server([settings.public_url] if settings.public_url else [])
+    origins = [settings.public_url] if settings.public_url else []
+    socket_server = sockets.create_server(origins, settings.chat_sockets)
     sockets.mount(socket_server, app)
     app.cleanup_ctx.append(
         uploads.photo_intake(

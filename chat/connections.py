@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from backend.domain.access import Actor
 from backend.domain.consultation_operations import Audience
@@ -37,7 +37,7 @@ class Connection:
         self._per_second = per_second
         self._tokens = per_second * 4
         self._refilled = self._checked
-        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._turns: dict[str, deque[asyncio.Future[None]]] = {}
         self._typed: dict[str, float] = {}
         self._under_way = 0
         self._answered: asyncio.Event | None = None
@@ -81,24 +81,13 @@ class Connection:
         self._typed[consultation_id] = now
         return True
 
-    @asynccontextmanager
-    async def turn(self, key: str) -> AsyncIterator[None]:
-        """One event at a time per key, in the order of arrival.
+    def turn(self, key: str) -> Turn:
+        """`async with`: one event at a time per key, in the order of arrival.
 
-        python-socketio runs each event in a task of its own; tasks start in the order of arrival and the lock
-        is fair, so nothing may be awaited before it.
+        Each event runs in a task of its own; tasks start in the order of arrival, so nothing may be awaited
+        before it.
         """
-        lock, waiting = self._turns.get(key, (asyncio.Lock(), 0))
-        self._turns[key] = (lock, waiting + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, waiting = self._turns[key]
-            if waiting == 1:
-                del self._turns[key]
-            else:
-                self._turns[key] = (lock, waiting - 1)
+        return Turn(self._turns, key)
 
     async def refreshed(self, refresh: RefreshActor) -> Actor:
         """The actor with the rights of the last quarter of a minute. Raises `Unauthenticated`."""
@@ -107,6 +96,42 @@ class Connection:
             self.actor = await refresh(self.actor)
             self._checked = now
         return self.actor
+
+
+class Turn:
+    """A fair lock per key that costs nothing while nobody waits."""
+
+    __slots__ = ("_key", "_turns")
+
+    def __init__(self, turns: dict[str, deque[asyncio.Future[None]]], key: str) -> None:
+        self._turns = turns
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        waiting = self._turns.get(self._key)
+        if waiting is None:
+            self._turns[self._key] = deque()
+            return
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if not mine.cancelled():  # the turn had come at the same moment
+                self._next()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._next()
+
+    def _next(self) -> None:
+        waiting = self._turns[self._key]
+        while waiting:
+            following = waiting.popleft()
+            if not following.done():
+                following.set_result(None)
+                return
+        del self._turns[self._key]
 
 
 class Connections:

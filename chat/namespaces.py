@@ -22,6 +22,7 @@ from chat.acks import Ack, UnknownEvent, UnsupportedVersion, refusal
 from chat.connections import Connection, Connections, RefreshActor
 from chat.desks import Desks
 from chat.hub import Hub
+from chat.lean_sockets import LeanNamespace
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ class Event(Generic[P]):
     acked: bool = True
 
 
-class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio has no types
+class ChatNamespace(LeanNamespace):
     """One namespace with its table of events."""
 
     def __init__(
@@ -64,18 +65,21 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._refresh = refresh
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
-        """Everything python-socketio hears for this namespace comes through here."""
+        """What python-socketio hears for this namespace comes through here."""
         # a client may name its own event "connect": only python-socketio's own calls come for a socket
         # that is not connected
         if event in ("connect", "disconnect") and not self.server.manager.is_connected(args[0], self.namespace):
             if event == "connect":
                 return await self._connect(args[0], args[2])
             return await self._disconnect(args[0])
-        connection = self._connections.get(args[0])
+        return await self.client_event(event, *args)
+
+    async def client_event(self, event: str, sid: str, *args: Any) -> Ack | None:
+        connection = self._connections.get(sid)
         if connection is None:
             return refusal(Unauthenticated())
         with connection.answering():
-            return await self._answer(event, connection, args[1:])
+            return await self._answer(event, connection, args)
 
     async def _connect(self, sid: str, auth: Any) -> None:
         try:

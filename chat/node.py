@@ -19,9 +19,13 @@ from chat.connections import PER_SECOND, Connection, Connections, RefreshActor
 from chat.desks import Desks
 from chat.events import Handlers
 from chat.hub import Hub
+from chat.lean_sockets import LeanServer, LeanSocket
 from chat.leaving import send_elsewhere
 from chat.namespaces import ChatNamespace
-from chat.sockets import BYTES_PER_PACKET, EventPacket, Json
+from chat.wire import EventPacket, encode
+
+#: Waiting bytes that count as one waiting packet: 256 packets are as full as 1 MB.
+BYTES_PER_PACKET = 4096
 
 log = structlog.get_logger()
 
@@ -45,7 +49,7 @@ class ServerTransport:
             socket.queue.put_nowait(packets[namespace])
 
     async def emit(self, event: str, data: Any, connections: Sequence[Connection]) -> None:
-        self.push(event, Json.dumps(data).encode(), connections)
+        self.push(event, encode(data), connections)
 
     async def ask(self, event: str, connection: Connection, answered: Any) -> None:
         await self._server.emit(event, {}, to=connection.sid, namespace=connection.namespace, callback=answered)
@@ -57,7 +61,10 @@ class ServerTransport:
     async def kick(self, connection: Connection, code: str, retry_after: float | None = None) -> None:
         told = {"code": code} if retry_after is None else {"code": code, "retry_after": retry_after}
         await self.emit("kick", told, [connection])
+        socket = self._socket(connection)
         await self._server.disconnect(connection.sid, namespace=connection.namespace)
+        if isinstance(socket, LeanSocket) and socket.queue.qsize():
+            socket.queue.cut()  # it does not read why it has to go
 
     def _socket(self, connection: Connection) -> Any:
         """The Engine.IO socket of a connection, or None when it is going or gone."""
@@ -89,6 +96,8 @@ class ChatNode:
         `Unauthenticated`; `prefix` keeps the hints of different databases on one Redis apart;
         `events_per_second` bounds each socket."""
         self.server = server
+        if isinstance(server, LeanServer):  # well above what any client of ours sends, packets of all kinds
+            server.eio.packets_per_second = max(server.eio.packets_per_second, 8 * events_per_second)
         self.connections = Connections(per_second=events_per_second)
         transport = self._transport = ServerTransport(server)
         self.hub = Hub(

@@ -3,32 +3,33 @@
 Engine.IO's aiohttp driver leaves aiohttp's `compress=True`, and browsers offer deflate: that costs a quarter
 of the throughput and 90 KB for every idle connection, and `http_compression` is about polling only. So the
 driver is replaced by one that does not accept the offer; `tests/chat/test_sockets.py` fails when an upgrade
-of python-engineio makes that ineffective.
+of python-engineio makes that ineffective. How packets come and go is `chat.lean_sockets`, or python-engineio's
+own way where the setting says `plain`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-import orjson
 import socketio
 from aiohttp import web
 from engineio.async_drivers.aiohttp import WebSocket
-from engineio.packet import MESSAGE
-from engineio.packet import Packet as EnginePacket
-from socketio.packet import Packet
+
+from chat.lean_sockets import LeanServer, LeanWebSocket
+from chat.wire import Json, TextPacket
+
+__all__ = ["PATH", "Json", "Kind", "create_server", "mount"]
 
 PATH = "socket.io"
 #: Bytes of one packet; the largest is a `hello` with 200 cursors or a message of 2,000 characters.
 MAX_PACKET = 64 * 1024
 PING_INTERVAL = 25
 PING_TIMEOUT = 20
-#: Waiting bytes that count as one waiting packet: 256 packets are as full as 1 MB.
-BYTES_PER_PACKET = 4096
 _CLOSE_SECONDS = 3.0
+
+Kind = Literal["lean", "plain"]
 
 
 class PlainWebSocket(WebSocket):  # type: ignore[misc]  # python-engineio has no types
@@ -41,39 +42,6 @@ class PlainWebSocket(WebSocket):  # type: ignore[misc]  # python-engineio has no
         self.environ = environ
         await self.handler(self)
         return self._sock
-
-
-class TextPacket(Packet):  # type: ignore[misc]  # python-socketio has no types
-    """Socket.IO's packet for what is never binary: python-socketio need not search every value for bytes."""
-
-    uses_binary_events = False
-
-
-class Json:
-    """orjson with the signature python-socketio calls."""
-
-    @staticmethod
-    def dumps(value: object, **_: object) -> str:
-        try:
-            return orjson.dumps(value).decode()
-        except TypeError:  # half characters and numbers beyond 64 bits
-            return json.dumps(value, separators=(",", ":"))
-
-    @staticmethod
-    def loads(text: str | bytes, **_: object) -> Any:
-        """orjson refuses half characters; they get through here, so that validation can say what is wrong."""
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            return json.loads(text)
-
-
-class EventPacket(EnginePacket):  # type: ignore[misc]  # python-engineio has no types
-    """An event whose one argument is encoded already: one packet for any number of sockets of a namespace."""
-
-    def __init__(self, namespace: str, event: str, body: bytes) -> None:
-        super().__init__(MESSAGE, f'2{namespace},["{event}",{body.decode()}]')
-        self.size = len(body)
 
 
 class WriteQueue(asyncio.Queue[Any]):
@@ -97,9 +65,10 @@ def _size(packet: Any) -> int:
     return size if size is not None else len(getattr(packet, "data", None) or "")
 
 
-def create_server(origins: Sequence[str] = ()) -> socketio.AsyncServer:
+def create_server(origins: Sequence[str] = (), kind: Kind = "lean") -> socketio.AsyncServer:
     """A server for one node. Browsers may come from its own origin, or from `origins` alone when given."""
-    server = socketio.AsyncServer(
+    lean = kind == "lean"
+    server = (LeanServer if lean else socketio.AsyncServer)(
         async_mode="aiohttp",
         transports=["websocket"],
         cors_allowed_origins=list(origins) or None,
@@ -112,8 +81,9 @@ def create_server(origins: Sequence[str] = ()) -> socketio.AsyncServer:
         logger=False,
         engineio_logger=False,
     )
-    server.eio._async = {**server.eio._async, "websocket": PlainWebSocket}
-    server.eio.create_queue = WriteQueue
+    server.eio._async = {**server.eio._async, "websocket": LeanWebSocket if lean else PlainWebSocket}
+    if not lean:
+        server.eio.create_queue = WriteQueue
     return server
 
 
