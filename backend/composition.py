@@ -27,6 +27,7 @@ from backend.services.accounts import CitizenService, StaffLoginService
 from backend.services.announcements import AnnouncementService
 from backend.services.audit import Audit
 from backend.services.calendar import CalendarService
+from backend.services.canary import CanaryService
 from backend.services.case_desk import CaseDesk
 from backend.services.case_overview import CaseOverview
 from backend.services.case_reckoning import CaseReckoning
@@ -60,6 +61,7 @@ from backend.storage import schema
 from backend.storage.accounts import CitizenStore, LoginAttemptStore, StaffStore
 from backend.storage.announcements import AnnouncementStore
 from backend.storage.calendar import CalendarStore
+from backend.storage.canaries import CanaryStore
 from backend.storage.cases import CaseStore
 from backend.storage.catalogue_imports import CatalogueImportStore
 from backend.storage.consultation_photos import ConsultationPhotoStore
@@ -131,6 +133,7 @@ class Services:
     transcripts: TranscriptService
     presence: PresenceService
     socket_tickets: SocketTicketService
+    canaries: CanaryService
 
 
 @asynccontextmanager
@@ -317,6 +320,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             ),
             presence=presence,
             socket_tickets=SocketTicketService(store=SocketTicketStore(database)),
+            canaries=CanaryService(store=CanaryStore(database), log=consultation_log, sessions=sessions, clock=clock),
         )
 
 

@@ -10,12 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import aiohttp
 from redis.asyncio import Redis
@@ -24,8 +22,10 @@ from redis.exceptions import RedisError
 from backend.commands import checks
 from backend.commands.environment import read_settings
 from backend.commands.errors import CommandError
+from backend.commands.findings import Finding, Verdict, attempt
 from backend.commands.running import RunInfo, running_system
 from backend.commands.terminal import say
+from backend.domain.errors import DomainError
 from backend.embedded import EmbeddedError
 from backend.embedded.binaries import MONGOD, REDIS_SERVER, Program, find_program
 from config.settings import Settings
@@ -33,30 +33,36 @@ from config.settings import Settings
 _SKEW_SECONDS = 5.0
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 
-Verdict = Literal["ok", "warning", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    check: str
-    verdict: Verdict
-    detail: str
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--json", action="store_true", help="以 JSON 输出 / print JSON")
+    parser.add_argument(
+        "--canary",
+        action="store_true",
+        help="在两个节点之间实际走一次咨询 / play a consultation between two nodes, and look at the stores' members",
+    )
+    parser.add_argument(
+        "--via",
+        action="append",
+        metavar="URL",
+        type=_address,
+        help="与 --canary 同用：节点地址，至多两个 / with --canary: a node's address, one for each side",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check and report; 0 when nothing failed, 1 otherwise, 3 when nothing runs here."""
+    """Check and report; 0 when nothing failed, 1 otherwise, 3 when nothing runs here and no `--via` says where."""
+    via: list[str] = options.via or []
+    if (via and not options.canary) or len(via) > 2:
+        raise CommandError("--via goes with --canary, at most twice")
     settings = read_settings()
     info = running_system(settings.var)
     findings = _machine(settings)
     if info is not None:
         findings += asyncio.run(_system(info, settings))
+    if options.canary and (info is not None or via):
+        findings += asyncio.run(_deployment(info, settings, via))
     failed = any(finding.verdict == "failed" for finding in findings)
     if options.json:
         say(
@@ -69,9 +75,15 @@ def run(options: argparse.Namespace) -> int:
     else:
         for finding in findings:
             say(f"  {_MARKS[finding.verdict]} {finding.check:<16} {finding.detail}")
-        if info is None:
+        if info is None and not via:
             say("这里没有运行中的系统，请用 make run 启动。 / Nothing runs here: start it with `make run`.")
-    return 1 if failed else 3 if info is None else 0
+    return 1 if failed else 3 if info is None and not via else 0
+
+
+def _address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError("http://… or https://…")
+    return text.rstrip("/")
 
 
 def _machine(settings: Settings) -> list[Finding]:
@@ -107,26 +119,36 @@ def _program(program: Program, settings: Settings) -> Finding:
 async def _system(info: RunInfo, settings: Settings) -> list[Finding]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
         found = [
-            await _try("healthz", lambda: _http(http, f"{info.url}/healthz")),
-            await _try("readyz", lambda: _http(http, f"{info.url}/readyz")),
-            await _try("clock", lambda: _clock(http, info.url)),
-            await _try("mongodb", lambda: _mongo(info, settings)),
-            await _try("redis", lambda: _redis(info)),
+            await attempt("healthz", lambda: _http(http, f"{info.url}/healthz")),
+            await attempt("readyz", lambda: _http(http, f"{info.url}/readyz")),
+            await attempt("clock", lambda: _clock(http, info.url)),
+            await attempt("mongodb", lambda: _mongo(info, settings)),
+            await attempt("redis", lambda: _redis(info)),
         ]
         if info.wechat_standin_url:
             standin = info.wechat_standin_url
-            found.append(await _try("wechat", lambda: _reachable(http, standin)))
+            found.append(await attempt("wechat", lambda: _reachable(http, standin)))
     system = Finding("system", "ok", f"{info.url}, process {info.pid}, since {info.started_at}, {info.mode}")
     return [system, *found]
 
 
-async def _try(check: str, look: Callable[[], Awaitable[tuple[Verdict, str]]]) -> Finding:
-    begun = time.perf_counter()
+async def _deployment(info: RunInfo | None, settings: Settings, via: list[str]) -> list[Finding]:
+    """The stores' members and a canary between the addresses; without any, the system that runs here."""
+    from backend.commands import canary, stores_health
+    from backend.composition import open_services
+
+    mongo, redis = settings.mongo_url, settings.redis_url
+    if info is not None:
+        via, mongo, redis = via or [info.url], mongo or info.mongo_url, redis or info.redis_url
+    if not mongo or not redis:
+        raise CommandError("--via needs MONGO_URL and REDIS_URL of the deployment")
+    here = settings.model_copy(update={"mongo_url": mongo, "redis_url": redis})
     try:
-        verdict, detail = await look()
-    except (aiohttp.ClientError, TimeoutError, OSError, RedisError, CommandError) as error:
-        return Finding(check, "failed", str(error) or type(error).__name__)
-    return Finding(check, verdict, f"{detail} ({(time.perf_counter() - begun) * 1000:.0f} ms)")
+        async with open_services(here, upgrade=False) as services:
+            looked = await stores_health.look(services, via)
+            return looked + await canary.play(services, (via[0], via[-1]))
+    except DomainError as error:
+        return [Finding("canary", "failed", str(error) or error.code)]
 
 
 async def _http(http: aiohttp.ClientSession, url: str) -> tuple[Verdict, str]:

@@ -110,10 +110,10 @@ class StaffStore:
         role: Role | None = None,
         active: bool | None = None,
     ) -> list[Staff]:
-        """In the order of their ids. `search` is in the name, or begins the username."""
+        """In the order of their ids, without canaries. `search` is in the name, or begins the username."""
         wanted = {"department_id": department_id, "roles": role.value if role else None, "active": active}
         criteria: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        criteria |= named(search, within="name", beginning="username")
+        criteria |= {"canary": None, **named(search, within="name", beginning="username")}
         if after is not None:
             criteria["_id"] = {"$gt": after}
         found = self._staff.find(criteria, {"password_hash": 0}).sort("_id", 1).limit(limit)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+
+import pytest
 
 from tests.cluster.deployment import Deployment
 
 
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with Deployment(tmp_path_factory.mktemp("deployment"), nodes=2) as running:
+        yield running
+
+
+@pytest.mark.drill
 async def test_hosts_and_database_members_die_and_the_talk_goes_on(deployment: Deployment) -> None:
     office, members, first = deployment.office, deployment.replica_set, deployment.nodes[0]
     assert office
