@@ -25,6 +25,10 @@ COMMANDS = {
     "doctor": ("doctor", "检查运行中的系统和本机条件 / check the running system and this machine"),
     "screens": ("screens", "重新生成 docs/screens 里的页面图片 / draw the pictures in docs/screens anew"),
     "build-web": ("build_web", "构建网页 / build the pages"),
+    "new-epoch": (
+        "new_epoch",
+        "恢复备份后让客户端重新取回咨询 / after a restore, let clients fetch consultations anew",
+    ),
     "create-admin": ("create_admin", "新建管理员账号 / create an administrator"),
 }
 

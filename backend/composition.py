@@ -64,6 +64,7 @@ from backend.storage.calendar import CalendarStore
 from backend.storage.canaries import CanaryStore
 from backend.storage.cases import CaseStore
 from backend.storage.catalogue_imports import CatalogueImportStore
+from backend.storage.consultation_epochs import ConsultationEpochs
 from backend.storage.consultation_photos import ConsultationPhotoStore
 from backend.storage.consultation_search import ConsultationSearchStore
 from backend.storage.consultations import ConsultationStore
@@ -126,6 +127,7 @@ class Services:
     import_work: ImportWork
     consultation_store: ConsultationStore
     consultation_log: ConsultationLog
+    consultation_epochs: ConsultationEpochs
     consultations: ConsultationService
     consultation_photos: ConsultationPhotoService
     consultation_context: ConsultationContext
@@ -195,6 +197,8 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
         consultation_store = ConsultationStore(database)
         consultation_log = ConsultationLog(store=consultation_store, clock=clock)
         stack.push_async_callback(consultation_log.close)
+        epochs = ConsultationEpochs(database)
+        await epochs.current()  # a restore that was not brought to its end is not to be served
         readings = ConsultationReadings(events=events, clock=clock)
         consultation_photos = ConsultationPhotoService(
             readings=readings,
@@ -215,6 +219,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             clock=clock,
             references=consultation_photos,
             readings=readings,
+            epochs=epochs,
         )
         matter_edits, catalogue_import_store = MatterEditStore(database), CatalogueImportStore(database)
         yield Services(
@@ -298,6 +303,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             matter_importer=MatterImporter(matters=matters, organisation=organisation_store),
             consultation_store=consultation_store,
             consultation_log=consultation_log,
+            consultation_epochs=epochs,
             consultations=consultations,
             consultation_photos=consultation_photos,
             consultation_context=ConsultationContext(

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import uvloop
@@ -29,7 +29,7 @@ from backend.commands.first_start import prepare
 from backend.commands.logs import configure_logging
 from backend.commands.terminal import complain
 from backend.composition import open_services
-from backend.domain.errors import DomainError
+from backend.domain.errors import DomainError, Unavailable
 from config.sample_district import SampleDistrictError
 from config.settings import Settings
 
@@ -68,12 +68,38 @@ async def _serve(settings: Settings, listener: socket.socket, answer: Path | Non
             gc.set_threshold(50_000, 20, 20)
             await web.SockSite(runner, listener, backlog=1024).start()
             log.info("serving")
+            watching = asyncio.create_task(_end_with_the_epoch(services.consultation_epochs, stop), name="epoch")
             await stop.wait()
+            watching.cancel()
             log.info("draining")
             await leave(app, unnoticed=settings.drain_seconds, seconds=settings.drain_seconds)
         finally:
             # Stops accepting, finishes what was begun, then ends what the application runs.
             await runner.cleanup()
+
+
+class Epochs(Protocol):
+    async def current(self) -> int: ...
+
+
+async def _end_with_the_epoch(epochs: Epochs, stop: asyncio.Event, seconds: float = 5.0) -> None:
+    """Stop this process when consultations got another epoch under it.
+
+    The database was put back while it ran, which is not how it should be done: all that this process remembers
+    is of another history. The supervisor starts it anew, and every client asks where it stands.
+    """
+    known: int | None = None
+    while True:
+        try:
+            epoch = await epochs.current()
+            if known is not None and epoch != known:
+                log.error("epoch_changed", known=known, epoch=epoch)
+                stop.set()
+                return
+            known = epoch
+        except Unavailable:
+            pass  # away, or in the middle of the change
+        await asyncio.sleep(seconds)
 
 
 def _hand_over(prepared: dict[str, Any], answer: Path) -> None:

@@ -20,6 +20,7 @@ from backend.domain.routing import Assign, Decision, Situation, decide
 from backend.ports import Clock
 from backend.services.consultation_log import ConsultationLog
 from backend.services.presence import PresenceService
+from backend.storage.consultation_epochs import ConsultationEpochs
 from backend.storage.consultations import ConsultationStore
 from backend.storage.documents import to_value
 
@@ -102,6 +103,7 @@ class ConsultationBase:
         clock: Clock,
         references: References,
         readings: Readings,
+        epochs: ConsultationEpochs,
     ) -> None:
         self._store = store
         self._log = log
@@ -110,6 +112,7 @@ class ConsultationBase:
         self._clock = clock
         self._references = references
         self._readings = readings
+        self._epochs = epochs
 
     async def _routed(
         self, situation: Situation, cause: AssignmentCause, excluded: frozenset[str] = frozenset()

@@ -36,6 +36,7 @@ from backend.services.consultation_turns import (
     is_plain,
     is_talk,
 )
+from backend.storage.consultation_epochs import FIRST_EPOCH
 from backend.storage.consultations import ClientIdTaken, ConsultationStore, Landed, NumberTaken
 from backend.storage.documents import utc
 
@@ -46,7 +47,6 @@ log = structlog.get_logger()
 _MAX_LIVE = 20_000  # consultations whose state is kept in memory
 _MAX_ATTEMPTS = 50
 _MAX_FLIGHT = 100  # operations of one consultation that go together
-FIRST_EPOCH = 1
 
 
 class ConsultationLog:
@@ -298,16 +298,21 @@ class ConsultationLog:
     # --- operations ------------------------------------------------------------------------------
 
     def number(
-        self, state: Consultation | None, drafts: Sequence[Draft], request: Request, consultation_id: str = ""
+        self,
+        state: Consultation | None,
+        drafts: Sequence[Draft],
+        request: Request,
+        consultation_id: str = "",
+        epoch: int = FIRST_EPOCH,
     ) -> tuple[tuple[Operation, ...], Consultation]:
-        """The drafts as the next operations, and the state after them."""
+        """The drafts as the next operations, and the state after them; `epoch` is for one that is opened."""
         now = utc(self._clock.now())
         operations: list[Operation] = []
         for draft in drafts:
             operation = Operation(
                 id=new_id(),
                 consultation_id=state.id if state else consultation_id,
-                epoch=state.epoch if state else FIRST_EPOCH,
+                epoch=state.epoch if state else epoch,
                 seq=(state.last_seq if state else 0) + 1,
                 cid=request.cid if draft.own else new_id(),
                 sender=request.sender if draft.own else SYSTEM_PARTY,

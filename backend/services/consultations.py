@@ -98,7 +98,7 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
         pinned = MatterRef(matter.id, matter.version, matter.guide.name) if matter else None
         first: list[Draft] = [Draft(Opened(request.sender, subject, pinned, case_id, area))]
         consultation_id = new_id()
-        operations, state = self._log.number(None, first, request, consultation_id)
+        operations, state = self._log.number(None, first, request, consultation_id, await self._epochs.current())
         if content is not None:
             said = replace(
                 request, cid=derived_id("first-message", cid), fingerprint=content_fingerprint("message", content)

@@ -24,6 +24,7 @@ from backend.storage.documents import from_document, to_document
 from backend.storage.operation_documents import operation_from_document, operation_to_document, talk_value
 from backend.storage.operation_log import (
     CID_INDEX,
+    NOT_THE_NEXT,
     SEQ_INDEX,
     ClientIdTaken,
     GroupCommit,
@@ -357,5 +358,5 @@ def _duplicate_of(error: PyMongoError) -> Mapping[str, Any] | None:
     if isinstance(error, DuplicateKeyError):
         return error.details or {}
     details = getattr(error, "details", None) or {}
-    found = [e for e in details.get("writeErrors", []) if e.get("code") == 11000]
+    found = [e for e in details.get("writeErrors", []) if e.get("code") in NOT_THE_NEXT]
     return found[0] if found else None

@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 Document = dict[str, Any]
 T = TypeVar("T")
+#: What every process that serves or works is called in the list of MongoDB's connections.
+APP_NAME = "banshi"
 Session = AsyncIOMotorClientSession
 Collection = AsyncIOMotorCollection[Document]
 
@@ -57,7 +59,7 @@ class Database:
         )
 
     @classmethod
-    def connect(cls, url: str, name: str, *, timeout: float = 5.0) -> Database:
+    def connect(cls, url: str, name: str, *, timeout: float = 5.0, app_name: str = APP_NAME) -> Database:
         """A database at `url`. Nothing is sent before the first use; `timeout` bounds finding a server."""
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
             url,
@@ -67,7 +69,7 @@ class Database:
             retryReads=True,
             uuidRepresentation="standard",
             maxPoolSize=100,
-            appname="banshi",
+            appname=app_name,
         )
         return cls(client, name)
 

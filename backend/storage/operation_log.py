@@ -24,11 +24,13 @@ MAX_BATCH = 500
 MAX_WAITING = 20_000
 CID_INDEX = "consultation_sender_cid"
 SEQ_INDEX = "consultation_seq"
-_DUPLICATE_KEY = 11000
+#: The codes by which MongoDB says that the state an operation was decided on is not that of the log: its
+#: number is taken (duplicate key), or it is of an epoch that is over (`consultation_epochs`, a validator).
+NOT_THE_NEXT = frozenset({11000, 121})
 
 
 class NumberTaken(Exception):
-    """Another process wrote this sequence number first: load the log again and decide anew."""
+    """Another process wrote this number first, or the log is of another epoch: load it again, decide anew."""
 
 
 class ClientIdTaken(Exception):
@@ -159,7 +161,7 @@ class GroupCommit:
                 flight.land(0, _unknown())
             elif end <= failed:
                 flight.land(len(flight.documents))
-            elif errors[0].get("code") == _DUPLICATE_KEY:
+            elif errors[0].get("code") in NOT_THE_NEXT:
                 flight.land(failed - start, meaning_of_duplicate(errors[0]))
             else:
                 flight.land(failed - start, Unavailable("消息尚未送达，请稍后重试。"))

@@ -1,0 +1,165 @@
+"""A backup is put back: clients that have numbers of the time that is gone miss nothing of what comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from backend.commands.errors import CommandError
+from backend.commands.new_epoch import renew
+from backend.commands.server_process import _end_with_the_epoch
+from backend.composition import Services
+from backend.domain.consultation_operations import Audience
+from backend.rest.consultation_views import operation_json
+from backend.storage.consultation_epochs import ConsultationEpochs
+from backend.storage.consultations import OPS, RECEIPTS, STATES
+from config.settings import Settings
+from tests.callers import Caller
+from tests.chat.conftest import Connect, Office, device, node
+
+Backup = dict[str, list[dict[str, Any]]]
+
+
+async def taken(services: Services) -> Backup:
+    return {name: [d async for d in services.database[name].find({})] for name in (OPS, STATES, RECEIPTS)}
+
+
+@pytest.fixture(autouse=True)
+async def no_epoch_left(services: Services) -> AsyncIterator[None]:
+    """The database is the session's: others begin with the first epoch."""
+    yield
+    await lift_the_fence(services)
+    await services.database["meta"].delete_one({"_id": "consultation-epoch"})
+
+
+async def lift_the_fence(services: Services) -> None:
+    """As the collection is after `mongorestore --drop`: with the options it had when the backup was made."""
+    for name in (OPS, STATES):
+        await services.database.raw.command("collMod", name, validator={})
+
+
+async def put_back(services: Services, backup: Backup) -> None:
+    await lift_the_fence(services)
+    for name, documents in backup.items():
+        await services.database[name].delete_many({})
+        if documents:
+            await services.database[name].insert_many(documents)
+
+
+async def log_of(services: Services, conv: str, audience: Audience) -> list[dict[str, Any]]:
+    return [operation_json(o, audience) for o in await services.consultation_store.read(conv, 0)]
+
+
+async def test_after_a_restore_clients_begin_again_and_miss_nothing(
+    settings: Settings, services: Services, citizen: Caller, clerk: Caller, office: Office
+) -> None:
+    async with node(settings) as first, device(citizen, first) as phone, device(clerk, first) as desk:
+        conv = (await phone.open("备份", matter_id=office.matter.id, text="备份前"))["conv"]
+        await desk.until_texts(conv, "备份前")
+        for n in range(5):
+            await phone.send(conv, f"备份前 {n}")
+        backup = await taken(services)
+        for n in range(5):
+            await phone.send(conv, f"丢失 {n}")
+        await desk.until_texts(conv, "丢失 4")
+        await desk.call("rcpt", {"conv": conv, "delivered": desk.logs[conv].seq, "read": desk.logs[conv].seq})
+        had = phone.logs[conv].seq
+
+    await put_back(services, backup)
+    raised = await services.consultation_epochs.raise_all(datetime.now(UTC))
+    assert (raised.consultations, raised.without_log, raised.damaged) == (1, 0, [])
+
+    async with node(settings) as second:
+        async with device(citizen, second) as tablet:
+            await tablet.until_texts(conv, "备份前 4")
+            for n in range(5):
+                await tablet.send(conv, f"恢复后 {n}")
+            assert tablet.logs[conv].seq == had  # the same numbers, given again
+            fresh = (await tablet.open("新的咨询", text="恢复后也能发起"))["conv"]
+            await tablet.until_texts(fresh, "恢复后也能发起")
+        async with device(citizen, second, logs=phone.logs) as again, device(clerk, second, logs=desk.logs) as desk:
+            await again.until_texts(conv, "恢复后 4")
+            await desk.until_texts(conv, "恢复后 4")
+            await again.send(conv, "接着说")
+            await desk.until_texts(conv, "接着说")
+            assert again.logs[conv].ops == await log_of(services, conv, Audience.CITIZEN)
+            assert desk.logs[conv].ops == await log_of(services, conv, Audience.STAFF)
+            assert {op["epoch"] for op in again.logs[conv].ops} == {raised.epoch}
+            assert not [text for text in again.logs[conv].texts() if text.startswith("丢失")]
+
+
+async def test_a_node_that_ran_through_it_reads_the_log_anew(
+    connect: Connect, services: Services, citizen: Caller, clerk: Caller, office: Office
+) -> None:
+    phone, desk = await connect(citizen), await connect(clerk)
+    conv = (await phone.open("没有停", matter_id=office.matter.id, text="您好"))["conv"]
+    await desk.until_texts(conv, "您好")
+    backup = await taken(services)
+    await phone.send(conv, "这句丢失")
+    await put_back(services, backup)
+    raised = await services.consultation_epochs.raise_all(datetime.now(UTC))
+    await phone.send(conv, "这句接在后面")  # refused first, since this node remembers what is gone
+    log = await log_of(services, conv, Audience.CITIZEN)
+    assert [op["seq"] for op in log] == list(range(1, len(log) + 1))
+    assert {op["epoch"] for op in log} == {raised.epoch}
+    assert [op["body"]["text"] for op in log if op["kind"] == "message"] == ["您好", "这句接在后面"]
+
+
+async def test_an_epoch_never_comes_again_and_lists_become_what_the_logs_say(
+    services: Services, citizen: Caller, connect: Connect, office: Office
+) -> None:
+    phone = await connect(citizen)
+    conv = (await phone.open("两次", matter_id=office.matter.id, text="您好"))["conv"]
+    backup = await taken(services)
+    now = datetime.now(UTC)
+    first = await services.consultation_epochs.raise_all(now)
+    await services.database["meta"].delete_one({"_id": "consultation-epoch"})  # put back as well
+    states, ops = services.database[STATES], services.database[OPS]
+    await put_back(services, {STATES: [{**d, "last_seq": 50} for d in backup[STATES]], RECEIPTS: []})
+    second = await services.consultation_epochs.raise_all(now)
+    assert second.epoch > first.epoch
+    state = await services.consultation_store.state(conv)
+    assert state is not None
+    assert (state.last_seq, state.epoch) == (3, second.epoch)
+    await ops.delete_one({"consultation_id": conv, "seq": 2})
+    await lift_the_fence(services)
+    await states.insert_one({**backup[STATES][0], "_id": "gone", "open_cid": "other"})
+    third = await services.consultation_epochs.raise_all(now)
+    assert (third.damaged, third.without_log) == ([conv], 1)
+
+
+async def test_the_command_refuses_while_nodes_are_connected(settings: Settings, services: Services) -> None:
+    assert settings.mongo_url
+    with pytest.raises(CommandError, match="still connected from"):
+        await renew(settings.mongo_url, settings.mongo_database, nodes_are_stopped=False)
+    assert await services.consultation_epochs.current() == 1
+    raised = await renew(settings.mongo_url, settings.mongo_database, nodes_are_stopped=True)
+    assert await services.consultation_epochs.current() == raised.epoch
+
+
+class Counting:
+    """The epochs, and whether anybody asked for the present one."""
+
+    def __init__(self, epochs: ConsultationEpochs) -> None:
+        self._epochs = epochs
+        self.asked = asyncio.Event()
+
+    async def current(self) -> int:
+        found = await self._epochs.current()
+        self.asked.set()
+        return found
+
+
+async def test_a_server_ends_when_the_epoch_changes_under_it(services: Services) -> None:
+    stop = asyncio.Event()
+    epochs = Counting(services.consultation_epochs)
+    watching = asyncio.create_task(_end_with_the_epoch(epochs, stop, 0.01))
+    await asyncio.wait_for(epochs.asked.wait(), 10)
+    assert not stop.is_set()
+    await services.consultation_epochs.raise_all(datetime.now(UTC))
+    await asyncio.wait_for(stop.wait(), 10)
+    await watching
