@@ -41,6 +41,7 @@ class Running:
 
     pid: int
     port: int
+    log: Path
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def our_server(
         try:
             process.stdin.write(json.dumps(orders).encode() + b"\n")
             process.stdin.close()
-            yield Running(process.pid, listener.getsockname()[1])
+            yield Running(process.pid, listener.getsockname()[1], Path(log.name))
         finally:
             _end(process)
 
@@ -91,7 +92,7 @@ def peer(command: Sequence[str], environment: Mapping[str, str], log: Path) -> I
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"{command[0]} ended: {log.read_text()[-2000:]}")
-            yield Running(process.pid, int(line))
+            yield Running(process.pid, int(line), log)
         finally:
             _end(process)
             process.stdout.close()
@@ -107,8 +108,8 @@ def quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
 
 
-async def until_ready(http: aiohttp.ClientSession, server: Running, seconds: float = 60.0) -> None:
-    """Wait until a server of ours serves. Raises `TimeoutError`."""
+async def until_ready(http: aiohttp.ClientSession, server: Running, seconds: float = 120.0) -> None:
+    """Wait until a server of ours serves. Raises `TimeoutError`, and `RuntimeError` when it ended instead."""
     async with asyncio.timeout(seconds):
         while True:
             try:
@@ -117,4 +118,6 @@ async def until_ready(http: aiohttp.ClientSession, server: Running, seconds: flo
                         return
             except aiohttp.ClientError:
                 pass
+            if Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                raise RuntimeError(f"a server ended: {server.log.read_text()[-2000:]}")
             await asyncio.sleep(0.1)

@@ -24,7 +24,10 @@ def report(name: str, rows: Sequence[Mapping[str, object]], json_path: Path | No
         table.add_column(column, justify="right" if numeric else "left")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width of its own
+        console = Console(width=250)
+    console.print(table)
     if json_path is not None:
         json_path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"name": name, "rows": [dict(row) for row in rows]}, ensure_ascii=False, indent=2)

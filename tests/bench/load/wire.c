@@ -31,6 +31,7 @@ static void *grown(void *old, size_t *room, size_t wanted)
 static void become(sock *s, state next)
 {
     if (s->state == DEAD) return;
+    bool settled = s->state == READY;
     s->state = next;
     if (next == DEAD) {
         epoll_ctl(epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
@@ -39,7 +40,7 @@ static void become(sock *s, state next)
         s->in = s->out = NULL;
         s->in_size = s->in_room = s->out_size = s->out_room = 0;
     }
-    if (next == READY || next == DEAD) on_state(s);
+    if (!settled && (next == READY || next == DEAD)) on_state(s);
 }
 
 static void died(sock *s, const char *why)

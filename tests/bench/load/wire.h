@@ -33,7 +33,7 @@ extern uint64_t now_ns(void);
 extern uint64_t random_bits(void);
 extern void complain(const char *what, const void *detail, size_t size);
 
-/* Calls of the load: a packet's text arrived (after "4"); a socket became READY or DEAD. */
+/* Calls of the load: a packet's text arrived (after "4"); a socket that was opening is READY or DEAD. */
 extern void on_packet(sock *s, const char *text, size_t size);
 extern void on_state(sock *s);
 

@@ -35,6 +35,11 @@ async def main() -> None:
 
     server.on("connect", connect)
     server.on("msg:send", send)
+    await serve(server)
+
+
+async def serve(server: socketio.AsyncServer) -> None:
+    """Serve on a free port and print it; the garbage collector as ours has it."""
     app = web.Application()
     server.attach(app)
     runner = web.AppRunner(app, access_log=None)
