@@ -143,6 +143,9 @@ class System:
         """Where this device connects from its next connection on."""
         self._places[name] = (node, via)
 
+    def node_of(self, name: str) -> Node:
+        return self._places[name][0]
+
     async def join(self, name: str, person: Person, node: Node, **options: Any) -> Device:
         """A device that is connected, and stays so until the end of the drill."""
         device = self.device(name, person, node, **options)
@@ -218,7 +221,7 @@ class System:
         self.history.convergences.append(seconds)
         return seconds
 
-    async def violations(self) -> list[Violation]:
+    async def violations(self, patience: float = PATIENCE) -> list[Violation]:
         """Let somebody fetch everything again from either node, and judge the history."""
         one_each = {device.person: device for device in self.devices}.values()
         fresh = [
@@ -237,7 +240,7 @@ class System:
         for device in fresh:
             with suppress(TimeoutError):
                 await self._stack.enter_async_context(device)
-        await self.converged(within=PATIENCE)
+        await self.converged(within=patience)
         return check(self.history, await self.log())
 
     async def green(self, name: str) -> None:
@@ -257,8 +260,12 @@ async def system(
     nodes: int = 2,
     bugs: Sequence[str] = (),
     redis_of_nodes: str | None = None,
+    in_process: bool = False,
 ) -> AsyncIterator[System]:
-    """Two nodes on a database of their own, with planted `bugs`."""
+    """Two nodes on a database of their own, with planted `bugs`.
+
+    `in_process`: as servers of this process, which start at once and cannot be killed.
+    """
     settings = Settings(
         mode="test",
         var=folder / "var",
@@ -268,6 +275,7 @@ async def system(
         wechat_base_url=standin,
         rate_per_minute=1_000_000,
         login_rate_per_minute=1_000_000,
+        chat_events_per_second=5_000,
     )
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(open_services(settings))
@@ -281,9 +289,15 @@ async def system(
         theirs = settings.model_copy(update={"redis_url": redis_of_nodes or redis_url})
         running = [Node(f"node-{number}", folder / f"node-{number}", theirs) for number in range(1, nodes + 1)]
         for node in running:
-            node.bugs = tuple(bugs)
-            stack.push_async_callback(node.die)
-        await asyncio.gather(*(node.up() for node in running))
+            if in_process:
+                beside = await stack.enter_async_context(open_services(theirs))
+                server = await stack.enter_async_context(TestServer(create_app(theirs, beside)))
+                node.port = server.port or 0
+            else:
+                node.bugs = tuple(bugs)
+                stack.push_async_callback(node.die)
+        if not in_process:
+            await asyncio.gather(*(node.up() for node in running))
         history = History()
         made = System(settings, services, office, running, history, clerk, url, stack)
         people = await stack.enter_async_context(AsyncExitStack())
