@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +20,9 @@ from motor.motor_asyncio import AsyncIOMotorCollection
 
 from backend.rest.consultation_encoding import encoded_operation
 from backend.storage.consultations import OPS, RECEIPTS, operation_from_document
+from backend.storage.operation_log import CID_INDEX
+from backend.storage.receipts import ReceiptStore
+from chat.connections import Connection
 from chat.delivery import Feeds
 from chat.hub import Hub
 
@@ -90,14 +95,36 @@ def reordered_batch() -> None:
     async def swapped(collection: Any, documents: list[dict[str, Any]], options: dict[str, Any]) -> Any:
         documents = copy.deepcopy(documents)
         for one, two in pairwise(documents):
-            same = one["consultation_id"] == two["consultation_id"] and one["sender"] == two["sender"]
-            if same and one["kind"] == two["kind"] == "message":
+            if one["consultation_id"] == two["consultation_id"] and one["kind"] == two["kind"] == "message":
                 one["seq"], two["seq"] = two["seq"], one["seq"]
                 break
         documents.sort(key=lambda d: (d["consultation_id"], d["seq"]))
         return await _insert_many(collection, documents, **options)
 
     _inserting(swapped)
+
+
+def overtaking() -> None:
+    """Events of one connection are done in any order, not in that of their arrival."""
+
+    @asynccontextmanager
+    async def turn(_: Connection, __: str) -> AsyncIterator[None]:
+        await asyncio.sleep(random.uniform(0, 0.05))
+        yield
+
+    _replace(Connection, "turn", turn)
+
+
+def no_dedupe() -> None:
+    """Nothing makes the same client id the same operation; who starts does not make the index again."""
+    create_index = AsyncIOMotorCollection.create_index
+
+    async def other_indexes(self: Any, keys: Any, *args: Any, **options: Any) -> Any:
+        if options.get("name") != CID_INDEX:
+            return await create_index(self, keys, *args, **options)
+        return CID_INDEX
+
+    _replace(AsyncIOMotorCollection, "create_index", other_indexes)
 
 
 def no_sweep() -> None:
@@ -121,7 +148,7 @@ def lost_cursor() -> None:
 
 def receipt_going_back() -> None:
     """Watermarks are what was said last, not what was said highest."""
-    bulk_write = AsyncIOMotorCollection.bulk_write
+    bulk_write, move = AsyncIOMotorCollection.bulk_write, ReceiptStore.move
 
     async def last_wins(self: Any, requests: Any, *args: Any, **options: Any) -> Any:
         if self.name == RECEIPTS:
@@ -129,7 +156,12 @@ def receipt_going_back() -> None:
                 request._doc["$set"] = request._doc.pop("$max")
         return await bulk_write(self, requests, *args, **options)
 
+    async def forgetful(self: ReceiptStore, *args: Any, **options: Any) -> Any:
+        self._known.clear()
+        return await move(self, *args, **options)
+
     _replace(AsyncIOMotorCollection, "bulk_write", last_wins)
+    _replace(ReceiptStore, "move", forgetful)
 
 
 def gap_shown() -> None:
@@ -152,6 +184,8 @@ BUGS: dict[str, Callable[[], None]] = {
     "ack-before-commit": ack_before_commit,
     "hint-before-commit": hint_before_commit,
     "reordered-batch": reordered_batch,
+    "overtaking": overtaking,
+    "no-dedupe": no_dedupe,
     "no-sweep": no_sweep,
     "lost-cursor": lost_cursor,
     "receipt-going-back": receipt_going_back,

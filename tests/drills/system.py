@@ -257,14 +257,14 @@ async def system(
     mongo_url: str,
     redis_url: str,
     standin: str,
-    nodes: int = 2,
     bugs: Sequence[str] = (),
     redis_of_nodes: str | None = None,
-    in_process: bool = False,
+    processes: int = 2,
 ) -> AsyncIterator[System]:
     """Two nodes on a database of their own, with planted `bugs`.
 
-    `in_process`: as servers of this process, which start at once and cannot be killed.
+    The first `processes` of them are processes; the others are servers of this process, which start at once
+    and cannot be killed.
     """
     settings = Settings(
         mode="test",
@@ -287,17 +287,15 @@ async def system(
         url = str(front.make_url("")).rstrip("/")
         clerk = await _clerk(services, office, url)
         theirs = settings.model_copy(update={"redis_url": redis_of_nodes or redis_url})
-        running = [Node(f"node-{number}", folder / f"node-{number}", theirs) for number in range(1, nodes + 1)]
-        for node in running:
-            if in_process:
-                beside = await stack.enter_async_context(open_services(theirs))
-                server = await stack.enter_async_context(TestServer(create_app(theirs, beside)))
-                node.port = server.port or 0
-            else:
-                node.bugs = tuple(bugs)
-                stack.push_async_callback(node.die)
-        if not in_process:
-            await asyncio.gather(*(node.up() for node in running))
+        running = [Node(f"node-{number}", folder / f"node-{number}", theirs) for number in (1, 2)]
+        for node in running[processes:]:
+            beside = await stack.enter_async_context(open_services(theirs))
+            server = await stack.enter_async_context(TestServer(create_app(theirs, beside)))
+            node.port = server.port or 0
+        for node in running[:processes]:
+            node.bugs = tuple(bugs)
+            stack.push_async_callback(node.die)
+        await asyncio.gather(*(node.up() for node in running[:processes]))
         history = History()
         made = System(settings, services, office, running, history, clerk, url, stack)
         people = await stack.enter_async_context(AsyncExitStack())

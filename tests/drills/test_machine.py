@@ -52,7 +52,7 @@ class World:
         app = create_standin_app(appid=plain.wechat_appid, secret=plain.wechat_secret.get_secret_value())
         standin = await self._stack.enter_async_context(TestServer(app))
         url = str(standin.make_url("")).rstrip("/")
-        made = system(folder, mongo_url=mongo, redis_url=redis, standin=url, in_process=not self.processes)
+        made = system(folder, mongo_url=mongo, redis_url=redis, standin=url, processes=2 if self.processes else 0)
         return await self._stack.enter_async_context(made)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

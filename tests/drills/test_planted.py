@@ -116,6 +116,18 @@ async def talk_across_nodes(s: Scene) -> None:
         await s.say(*(f"第{round_}轮答{i}" for i in range(8)), device=s.desk)
 
 
+async def talk_on_one_node(s: Scene) -> None:
+    """Several devices talk at once on the same node, so that their messages are written together."""
+    s.drill.place("tablet", s.drill.nodes[0])
+    await s.tablet.stop()
+    s.tablet.start()
+    async with asyncio.timeout(30):
+        await s.tablet.online.wait()
+    for round_ in range(6):
+        talkers = (s.phone, s.tablet)
+        await asyncio.gather(*(s.say(*(f"{d.name} 第{round_}轮第{i}句" for i in range(8)), device=d) for d in talkers))
+
+
 async def come_back(s: Scene) -> None:
     """The phone is away while the desk talks."""
     await s.say("您好")
@@ -158,10 +170,11 @@ async def without_hints(s: Scene) -> None:
 
 BUGS: dict[str, tuple[tuple[str, ...], Play, Play, set[str]]] = {
     "ack before commit": (("ack-before-commit",), nothing, kill_after_the_answers, {"acknowledged"}),
-    "no dedupe": ((), without_the_index, kill_before_the_answers, {"once"}),
+    "no dedupe": (("no-dedupe",), without_the_index, kill_before_the_answers, {"once"}),
     "dropped hint": (("no-sweep",), without_hints, talk_across_nodes, {"converged"}),
     "lost cursor": (("lost-cursor",), nothing, come_back, {"no gap shown", "converged"}),
-    "reordered batch": (("reordered-batch",), nothing, talk_across_nodes, {"own order", "acknowledged"}),
+    "reordered batch": (("reordered-batch",), nothing, talk_on_one_node, {"acknowledged"}),
+    "overtaking": (("overtaking",), nothing, talk_across_nodes, {"own order"}),
     "hint before commit": (("hint-before-commit",), nothing, kill_in_the_middle, {"only the log"}),
     "receipt going back": (("receipt-going-back",), nothing, read_back_and_forth, {"receipts grow"}),
     "gap shown": (("gap-shown",), nothing, talk_across_nodes, {"no gap shown"}),
