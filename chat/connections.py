@@ -30,6 +30,7 @@ class Connection:
         self.namespace = namespace
         self.actor = actor
         self.device = device
+        self.version = 1  # of the protocol, agreed upon when it connected
         self.closed = False
         self.ready = False  # said hello
         self.blocked_since: float | None = None

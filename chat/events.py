@@ -116,7 +116,7 @@ class Handlers:
             if joined:
                 attach.append((state.id, 0, state.epoch))
             convs.append({"cursor": 0, "recovered": False, "joined": joined} | self._header(connection, state, read))
-        answer = ok(convs=convs, gone=gone, node=self._hub.node, server_ts=moment(self._now()))
+        answer = ok(v=connection.version, convs=convs, gone=gone, node=self._hub.node, server_ts=moment(self._now()))
         if actor.kind == "staff" and not connection.ready:
             answer["available"] = await self._desks.arrive(connection)
         # nothing is awaited from here on, so the acknowledgement leaves before the first operation

@@ -26,6 +26,7 @@ from chat.lean_sockets import LeanNamespace
 
 log = structlog.get_logger()
 
+#: Versions of the protocol that are spoken here.
 VERSIONS = (1,)
 P = TypeVar("P", bound=BaseModel)
 
@@ -87,13 +88,16 @@ class ChatNamespace(LeanNamespace):
                 opening = payloads.Connect.model_validate(auth)
             except ValidationError as error:
                 raise invalid_input(error, "auth") from error
-            if opening.v not in VERSIONS:
+            common = opening.versions.intersection(VERSIONS)
+            if not common:
                 raise UnsupportedVersion("请更新小程序或刷新页面。", field="auth.v", supported=list(VERSIONS))
             actor = await self._refresh(await self._tickets.redeem(opening.ticket))
             if actor.kind != self._kind:
                 raise Unauthenticated("这个连接不属于您的身份。")
             per_second = self._connections.per_second
-            self._connections.add(Connection(sid, self.namespace, actor, opening.device, per_second))
+            connection = Connection(sid, self.namespace, actor, opening.device, per_second)
+            connection.version = max(common)
+            self._connections.add(connection)
         except DomainError as error:
             problem = problem_of(error).model_dump(mode="json", exclude_none=True)
             raise socketio.exceptions.ConnectionRefusedError(error.code, problem) from error

@@ -20,7 +20,12 @@ class Connect(Body):
 
     ticket: str = Field(max_length=200)
     device: str = Field(default="", max_length=100)
-    v: int
+    v: int | Annotated[list[int], Field(min_length=1, max_length=20)]
+    """The version of the protocol the client speaks, or all that it speaks."""
+
+    @property
+    def versions(self) -> set[int]:
+        return set(self.v) if isinstance(self.v, list) else {self.v}
 
 
 class Hello(Body):

@@ -73,6 +73,11 @@ async def test_a_ticket_opens_one_socket_only(server: TestServer, citizen: Calle
         ({}, "invalid-input"),
         ({"ticket": "x", "v": 1}, "unauthenticated"),
         ({"ticket": "x", "v": 2}, "unsupported-version"),
+        ({"ticket": "x", "v": [2, 3]}, "unsupported-version"),
+        ({"ticket": "x", "v": [3, 1]}, "unauthenticated"),
+        ({"ticket": "x", "v": []}, "invalid-input"),
+        ({"ticket": "x", "v": [1] * 21}, "invalid-input"),
+        ({"ticket": "x", "v": {"1": 1}}, "invalid-input"),
         ({"ticket": ["x"], "v": 1}, "invalid-input"),
         ("ticket", "invalid-input"),
     ],
@@ -80,6 +85,16 @@ async def test_a_ticket_opens_one_socket_only(server: TestServer, citizen: Calle
 async def test_without_a_good_ticket_nothing_opens(server: TestServer, socket: Socket, auth: Any, code: str) -> None:
     assert not await socket.connect(server, "/citizen", auth)
     assert socket.code == code
+
+
+@pytest.mark.parametrize(("spoken", "taken"), [(1, 1), ([1], 1), ([1, 2], 1), ([1, 2, 3], 3)])
+async def test_the_greatest_common_version_is_spoken(
+    server: TestServer, citizen: Caller, socket: Socket, monkeypatch: pytest.MonkeyPatch, spoken: Any, taken: int
+) -> None:
+    if taken == 3:  # a server of the days to come
+        monkeypatch.setattr("chat.namespaces.VERSIONS", (1, 3))
+    assert await socket.connect(server, "/citizen", {"ticket": await ticket_of(citizen), "v": spoken})
+    assert (await socket.client.call("hello", {}, namespace="/citizen"))["v"] == taken
 
 
 async def test_a_citizen_does_not_open_a_desk(server: TestServer, citizen: Caller, socket: Socket) -> None:
