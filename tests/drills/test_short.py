@@ -13,8 +13,8 @@ async def test_a_node_is_killed_and_stopped_while_everybody_talks(
 ) -> None:
     mongo, redis = servers
     async with system(tmp_path, mongo_url=mongo, redis_url=redis, standin=wechat_standin, processes=1) as drill:
-        async with loaded(drill, pause=0.08) as load:
-            await load.reached(60)
+        async with loaded(drill, consultations=1, pause=0.1) as load:
+            await load.reached(40)
             drill.fault("kill -9 of node 1")
             await drill.nodes[0].die()
             await load.reached(20)
