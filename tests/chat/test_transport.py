@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -64,11 +65,12 @@ async def test_what_is_pushed_arrives_in_order_at_each_socket(bare: Bare) -> Non
 
 def clog(transport: ServerTransport, connection: Connection, until: int, body: bytes) -> int:
     """Push without ever letting the client read, until so much waits. How many were pushed since some did."""
-    waiting = 0
+    waiting = pushed = 0
     while (backlog := transport.backlog(connection)) < until:
         transport.push("op", body, [connection])
         waiting += backlog > 0
-        assert waiting < 2 * MAX_BACKLOG
+        pushed += 1
+        assert pushed < 5_000  # more than any kernel takes
     return waiting
 
 
@@ -84,6 +86,59 @@ async def test_a_backlog_is_full_of_many_packets_or_of_many_bytes(bare: Bare) ->
     while found < small:  # everything arrives in the end
         found += (await wire.receive_str(timeout=20)) == '42/citizen,["op",{}]'
     assert transport.backlog(one) == 0
+
+
+async def test_nothing_overtakes_what_waits(bare: Bare) -> None:
+    transport = ServerTransport(bare.server)
+    wire, connection = await bare.connect()
+    text, found, number = "x" * 30_000, list[int](), 0
+
+    def push() -> None:
+        nonlocal number
+        transport.push("op", orjson.dumps({"seq": number, "text": text}), [connection])
+        number += 1
+
+    async def read() -> None:
+        while len(found) < 1_000:
+            found.append(orjson.loads((await wire.receive_str(timeout=20)).removeprefix("42/citizen,"))[1]["seq"])
+
+    while transport.backlog(connection) < MAX_BACKLOG:
+        push()
+    reading = asyncio.create_task(read())
+    while number < 1_000:  # a little at every moment, also at the one when the socket drains again
+        if transport.backlog(connection) < 3 * MAX_BACKLOG:
+            push()
+        await asyncio.sleep(0)
+    await reading
+    assert found == list(range(1_000))
+
+
+async def test_one_event_at_a_time_in_the_order_of_arrival() -> None:
+    connection = Connection("sid", "/citizen", Actor(kind="citizen", id="x"), "", 15.0)
+    under_way, done, gate = [0], list[int](), asyncio.Event()
+
+    async def event(number: int) -> None:
+        async with connection.turn("a"):
+            under_way[0] += 1
+            assert under_way[0] == 1
+            await gate.wait()
+            await asyncio.sleep(0)
+            done.append(number)
+            under_way[0] -= 1
+
+    tasks = [asyncio.create_task(event(number)) for number in range(10)]
+    await asyncio.sleep(0)
+    async with connection.turn("b"):  # another consultation goes on meanwhile
+        assert done == []
+    for given_up in (3, 4):  # waiting
+        tasks[given_up].cancel()
+    gate.set()
+    tasks[0].cancel()  # in its turn
+    under_way[0] -= 1
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert done == [1, 2, 5, 6, 7, 8, 9]
+    async with connection.turn("a"):
+        pass
 
 
 async def test_nothing_is_pushed_to_who_has_gone(bare: Bare) -> None:
