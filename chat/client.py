@@ -13,13 +13,13 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from chat.client_connection import ANSWER_TIMEOUT, PROTOCOL_VERSION, GetTicket
+from chat.client_connection import ANSWER_TIMEOUT, PROTOCOL_VERSIONS, GetTicket
 from chat.client_core import RECEIPTS_AFTER, TYPING_EVERY, Ack, ChatCore, first_message_cid
 from chat.client_fold import build_thread
 from chat.client_log import LocalLog
 from chat.client_outbox import LOST, Entry, Kept, Refused
 
-__all__ = ["ANSWER_TIMEOUT", "PROTOCOL_VERSION", "Ack", "ChatClient", "GetTicket", "LocalLog", "Refused"]
+__all__ = ["ANSWER_TIMEOUT", "PROTOCOL_VERSIONS", "Ack", "ChatClient", "GetTicket", "LocalLog", "Refused"]
 
 
 class ChatClient(ChatCore):
@@ -37,7 +37,8 @@ class ChatClient(ChatCore):
 
     async def __aenter__(self) -> ChatClient:
         self.start()
-        await asyncio.wait_for(self.connected.wait(), 10)
+        async with asyncio.timeout(10):
+            await self.connected.wait()
         return self
 
     async def __aexit__(self, *_: object) -> None:

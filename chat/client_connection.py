@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import socketio
 
 from chat.client_fold import Json
@@ -19,9 +20,13 @@ from chat.sockets import Json as Codec
 
 GetTicket = Callable[[], Awaitable[str]]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSIONS = (1,)  # what is spoken here
 ANSWER_TIMEOUT = 8.0  # seconds without an acknowledgement after which a thing is sent again
 BEAT_EVERY = 20.0
+CONNECT_TIMEOUT = 5.0  # seconds within which the namespace must be joined
+#: Seconds that a connection which is given up may take to close: the other end may be silent.
+_CLOSE_WITHIN = 1.0
+_OVER = ("session-ended", "unsupported-version")
 #: Of what the server asked for, so that those who were told the same do not come in step.
 _SPREAD = 0.2
 
@@ -73,7 +78,9 @@ class Connection:
         pauses: tuple[float, float],
         answer_timeout: float,
         beat_every: float,
+        connect_timeout: float,
     ) -> None:
+        self._connect_timeout = connect_timeout
         self._base_url, self._get_ticket, self._hooks = base_url, get_ticket, hooks
         self._namespace, self._device, self._pauses = namespace, device, pauses
         self._answer_timeout, self._beat_every = answer_timeout, beat_every
@@ -98,22 +105,22 @@ class Connection:
 
     async def stop(self, reason: str = "stopped") -> None:
         """No connection, no attempts."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # again: `wait_for` in the libraries may lose it
+            await asyncio.wait({self._task}, timeout=1)
         self._task, self.reason = None, reason
         await self.drop()
 
     def wake(self) -> None:
         """The network or the app is back: try at once, unless the server asked to be left alone."""
-        self.start()
-        self._woken.set()
+        if self.reason not in (*_OVER, "stopped"):
+            self.start()
+            self._woken.set()
 
     async def drop(self) -> None:
         """Lose the connection; one that is started comes back."""
         if self._socket is not None:
-            with suppress(Exception):
-                await self._socket.disconnect()
+            await self._close(self._socket)
 
     async def ask(self, event: str, payload: Any, timeout: float | None = None) -> Any:
         """One attempt; `LOST` when the connection went away or nothing came in time."""
@@ -129,7 +136,9 @@ class Connection:
 
         try:
             await socket.emit(event, payload, namespace=self._namespace, callback=answered)
-            return await asyncio.wait_for(future, self._answer_timeout if timeout is None else timeout)
+            # not `wait_for`: it loses a cancellation that comes together with the answer (python/cpython#86296)
+            async with asyncio.timeout(self._answer_timeout if timeout is None else timeout):
+                return await future
         except TimeoutError:
             if timeout is None and self._heard_at <= asked:
                 lost.set()  # nothing was heard at all: a connection that only looks open
@@ -152,6 +161,8 @@ class Connection:
             raise TimeoutError
         if not answer["ok"]:
             raise Refused(answer["problem"])
+        if answer.get("v", 1) not in PROTOCOL_VERSIONS:
+            raise Refused({"code": "unsupported-version", "detail": "请更新后再用。"})
         self._hooks.greeted(answer)
 
     async def _stay(self) -> None:
@@ -183,20 +194,24 @@ class Connection:
             self.reason = "session-ended"
         elif self.problem is not None and self.problem.get("code") == "unsupported-version":
             self.reason = "unsupported-version"
-        return self.reason in ("session-ended", "unsupported-version")
+        return self.reason in _OVER
 
     async def _once(self) -> None:
         """One connection, from the ticket to its loss."""
         lost = self._lost = asyncio.Event()
         self.last_error = None
         try:
-            ticket = await asyncio.wait_for(self._get_ticket(), 15)
+            async with asyncio.timeout(15):
+                ticket = await self._get_ticket()
         except Exception as error:
             problem = getattr(error, "problem", None)
             if isinstance(problem, dict) and problem.get("status") == 401:
                 raise SessionOver(problem) from error
             raise
-        socket = self._new_socket(lost)
+        async with aiohttp.ClientSession() as http:
+            await self._talk(self._new_socket(http, lost), ticket, lost)
+
+    async def _talk(self, socket: socketio.AsyncClient, ticket: str, lost: asyncio.Event) -> None:
         beating = None
         try:
             await self._open(socket, ticket)
@@ -217,7 +232,13 @@ class Connection:
                 beating.cancel()
                 await asyncio.gather(beating, return_exceptions=True)
                 self._hooks.offline()
-            with suppress(Exception):
+            await self._close(socket)
+
+    @staticmethod
+    async def _close(socket: socketio.AsyncClient) -> None:
+        """Say goodbye, but wait for nobody: who does not read keeps the writer waiting for ever."""
+        with suppress(Exception):
+            async with asyncio.timeout(2 * _CLOSE_WITHIN):
                 await socket.disconnect()
 
     async def _open(self, socket: socketio.AsyncClient, ticket: str) -> None:
@@ -227,9 +248,9 @@ class Connection:
                 self._base_url,
                 transports=["websocket"],
                 namespaces=[self._namespace],
-                auth={"ticket": ticket, "device": self._device, "v": PROTOCOL_VERSION},
+                auth={"ticket": ticket, "device": self._device, "v": list(PROTOCOL_VERSIONS)},
                 socketio_path=PATH,
-                wait_timeout=5,
+                wait_timeout=self._connect_timeout,
             )
         except socketio.exceptions.ConnectionError:
             if self.refusal and "code" in self.refusal:
@@ -242,7 +263,8 @@ class Connection:
         never = self.connections == 0 and failed == 0
         pause = 0.0 if never else min(longest, first * 2**failed) * random.random()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._woken.wait()
         self._woken.clear()
         await asyncio.sleep(self._held_until - time.monotonic())
 
@@ -251,8 +273,14 @@ class Connection:
         if seconds > 0:
             self._held_until = time.monotonic() + seconds * (1 + _SPREAD * random.random())
 
-    def _new_socket(self, lost: asyncio.Event) -> socketio.AsyncClient:
-        socket = socketio.AsyncClient(reconnection=False, json=Codec, handle_sigint=False)
+    def _new_socket(self, http: aiohttp.ClientSession, lost: asyncio.Event) -> socketio.AsyncClient:
+        socket = socketio.AsyncClient(
+            reconnection=False,
+            json=Codec,
+            handle_sigint=False,
+            http_session=http,
+            websocket_extra_options={"timeout": aiohttp.ClientWSTimeout(ws_close=_CLOSE_WITHIN)},
+        )
 
         def heard(event: str, *data: Any) -> Any:
             self._heard_at = time.monotonic()

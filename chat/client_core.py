@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from chat.client_connection import ANSWER_TIMEOUT, BEAT_EVERY, Connection, GetTicket, Hooks
+from chat.client_connection import ANSWER_TIMEOUT, BEAT_EVERY, CONNECT_TIMEOUT, Connection, GetTicket, Hooks
 from chat.client_log import LocalLog
 from chat.client_outbox import LOST, Entry, Kept, Outbox, Refused
 
@@ -51,6 +51,7 @@ class ChatCore:
         longest_pause: float = 30.0,
         answer_timeout: float = ANSWER_TIMEOUT,
         beat_every: float = BEAT_EVERY,
+        connect_timeout: float = CONNECT_TIMEOUT,
         typing_shown: float = TYPING_SHOWN,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -89,6 +90,7 @@ class ChatCore:
             pauses=(first_pause, longest_pause),
             answer_timeout=answer_timeout,
             beat_every=beat_every,
+            connect_timeout=connect_timeout,
         )
         self.connected = self.connection.connected
         self.outbox = Outbox(
@@ -218,6 +220,8 @@ class ChatCore:
                     self._take(op)
                 more = answer["more"] and bool(answer["ops"])
             self._note()
+        except Refused:
+            pass  # not to be seen any more: `conv:left` or the next hello says so
         finally:
             self._fetching.discard(conv)
 

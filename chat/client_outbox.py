@@ -202,7 +202,7 @@ class Outbox:
             self._pumps[conv] = asyncio.create_task(self._send_all(conv), name="outbox")
 
     async def _send_all(self, conv: str) -> None:
-        while entry := self._next(conv):
+        while not self._closed and (entry := self._next(conv)):
             await self._deliver(entry)
 
     async def _deliver(self, entry: Entry) -> None:

@@ -16,8 +16,8 @@ from chat.client import ChatClient, Refused
 
 Answer = dict[str, Any]
 
-#: Seconds: pauses between attempts, without an acknowledgement, between beats. Apps wait longer.
-TIMING = {"first": 0.02, "longest": 0.2, "answer": 1.2, "beat": 0.4}
+#: Seconds: pauses between attempts, without an acknowledgement, between beats, to connect. Apps wait longer.
+TIMING = {"first": 0.02, "longest": 0.2, "answer": 1.2, "beat": 0.4, "connect": 2.0}
 
 
 class Host(Protocol):
@@ -168,6 +168,7 @@ class PythonHost:
             longest_pause=timing["longest"],
             answer_timeout=timing["answer"],
             beat_every=timing["beat"],
+            connect_timeout=timing["connect"],
             now=lambda: time.time() + self._offsets[client],
         )
 

@@ -290,6 +290,7 @@ async def two_devices_of_one_person_stay_equal(stage: Stage) -> None:
     await phone.send("从手机")
     await tablet.until_texts("您好", "从手机")
     await tablet.send("从平板")
+    await phone.until_texts("您好", "从手机", "从平板")
     await stage.answer("收到")
     await phone.until_texts("您好", "从手机", "从平板", "收到")
     await phone.until(lambda view: view["header"]["unread"] == 1)
@@ -419,16 +420,33 @@ async def no_ticket_now_says_when_to_come(stage: Stage) -> None:
 @long
 async def a_version_that_is_not_spoken_ends_it(stage: Stage) -> None:
     phone = await stage.phone()
-    refusal = {"message": "unsupported-version", "data": BUSY | {"code": "unsupported-version", "supported": [2]}}
-    phone.through.on("down", CONNECT, "replace", text="44/citizen," + json.dumps(refusal))
+    phone.through.on("up", CONNECT, "replace", text=lambda text: text.replace('"v":[1]', '"v":[2,3]'))
     phone.through.cut()
+    await _outdated(stage, phone)
+
+
+@long
+async def an_answer_of_a_version_that_is_not_spoken_ends_it(stage: Stage) -> None:
+    phone = await stage.phone()
+    phone.through.on("down", HELLO_ACK, "replace", text=lambda text: text.replace('"v":1,"convs"', '"v":2,"convs"'))
+    phone.through.cut()
+    await _outdated(stage, phone)
+
+
+async def _outdated(stage: Stage, phone: Device) -> None:
+    """It says so, tries nothing more, and keeps what was typed and is typed."""
     await phone.until(lambda view: view["status"]["reason"] == "unsupported-version")
-    await phone.send("留着")
     attempts = phone.through.connections
+    await phone.do("wake")
+    await phone.send("留着")
     view = await phone.until(lambda view: view["pending"] == 1)
     stage.note("kept", view)
     assert phone.through.connections == attempts
-    assert view["status"]["ended"] == 0
+    wanted = {"online": False, "reason": "unsupported-version", "problem": "unsupported-version", "ended": 0}
+    assert view["status"] == wanted
+    phone = await stage.reload(phone)  # a newer program, on what this one kept
+    await phone.do("start")
+    await stage.converged("您好", "留着")
 
 
 @long

@@ -15,14 +15,18 @@ from tests.conformance.stage import Stage, World, comparable
 #: These stop the server, so that nothing else may go on meanwhile.
 ALONE = {"another_epoch_begins_anew_and_keeps_what_was_typed"}
 
+#: Seconds of a scenario on a busy machine, after which it says where it hangs.
+LONGEST = 120
+
 
 async def play(kind: str, host: Host, scenario: Scenario, world: World) -> str:
     name = f"citizen-{uuid.uuid4().hex[:12]}"
     stage = Stage(kind, host, world, await world.command("citizen", name))
-    try:
-        await scenario(stage)
-    finally:
-        await stage.close()
+    async with asyncio.timeout(LONGEST):
+        try:
+            await scenario(stage)
+        finally:
+            await stage.close()
     return comparable(stage.record)
 
 

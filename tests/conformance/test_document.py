@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import uuid
@@ -10,11 +11,19 @@ from typing import Any
 
 import aiohttp
 import pytest
+from PIL import Image
 
 from tests.conformance.stage import World
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "protocol.md"
 ANY = "…"
+
+
+def photograph() -> bytes:
+    """320 × 200 pixels."""
+    out = io.BytesIO()
+    Image.new("RGB", (320, 200), (120, 60, 80)).save(out, "JPEG")
+    return out.getvalue()
 
 
 def split(frame: str) -> tuple[str, Any]:
@@ -40,13 +49,18 @@ def fits(wanted: Any, got: Any, known: dict[str, str]) -> bool:
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_the_session_in_the_document_is_what_the_server_says(world: World) -> None:
-    (example,) = re.findall(r"```frames\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    example = "".join(re.findall(r"```frames\n(.*?)```", DOCUMENT.read_text(), re.DOTALL))
     citizen = await world.command("citizen", f"reader-{uuid.uuid4().hex[:12]}")
     headers = {"Authorization": f"Bearer {citizen['token']}"}
-    known = {"$MATTER": world.matter_id, "$CID1": str(uuid.uuid4()), "$CID2": str(uuid.uuid4())}
+    known = {f"$CID{n}": str(uuid.uuid4()) for n in range(1, 10)}
+    known |= {"$MATTER": world.matter_id, "$PHOTO": str(uuid.uuid4())}
     async with aiohttp.ClientSession(headers=headers) as http:
         async with http.post(f"{world.url}/api/socket-tickets") as response:
             known["$TICKET"] = (await response.json())["ticket"]
+        form = aiohttp.FormData({"upload_id": known["$PHOTO"]})
+        form.add_field("file", photograph(), filename="户口本.jpg", content_type="image/jpeg")
+        async with http.post(f"{world.url}/api/consultation-photos", data=form) as response:
+            assert response.status == 201, await response.text()
         async with http.ws_connect(f"{world.url}/socket.io/?EIO=4&transport=websocket") as socket:
             heard: list[tuple[str, Any]] = []
             for line in example.splitlines():

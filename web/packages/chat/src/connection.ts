@@ -1,8 +1,8 @@
 /** One connection after the other: tickets, attempts, the hello, questions and answers, beats. */
 import type { Clock, TimerHandle } from './clock'
 import { Pace } from './pace'
-import { ChatProblem, problemOf, retryAfter, type Problem } from './problem'
-import { PROTOCOL_VERSION, type Ack, type HelloAnswer, type Namespace } from './protocol'
+import { ChatProblem, LOCAL_PROBLEMS, problemOf, retryAfter, type Problem } from './problem'
+import { PROTOCOL_VERSIONS, type Ack, type HelloAnswer, type Namespace } from './protocol'
 import type { ChatSocket, Transport } from './transport'
 import type { Status } from './types'
 
@@ -143,6 +143,7 @@ export class Connection {
     if (answer === LOST || generation !== this.generation) return false
     if (!answer.ok) throw new ChatProblem(answer.problem)
     const found = answer as unknown as HelloAnswer
+    if (!PROTOCOL_VERSIONS.includes(found.v ?? 1)) throw new ChatProblem(LOCAL_PROBLEMS.tooOld)
     if (typeof found.available === 'boolean') this.status.available = found.available
     this.hooks.greeted(found)
     return true
@@ -178,7 +179,7 @@ export class Connection {
     }
     if (generation !== this.generation) return
     const mine = (): boolean => generation === this.generation
-    const auth = { ticket, device, v: PROTOCOL_VERSION }
+    const auth = { ticket, device, v: [...PROTOCOL_VERSIONS] }
     this.lastHeard = this.options.clock.now()
     this.socket = transport.open(
       { namespace, auth },
@@ -201,8 +202,10 @@ export class Connection {
       if (!done) return this.fail('network')
     } catch (error) {
       if (generation !== this.generation) return
+      const problem = problemOf(error) ?? null
+      if (problem?.code === 'unsupported-version') return this.outdated(problem)
       this.pace.hold(retryAfter(error))
-      return this.fail('refused', problemOf(error))
+      return this.fail('refused', problem)
     }
     this.attempt = 0
     this.pace.release()
@@ -221,7 +224,7 @@ export class Connection {
   private refused(error: { code: string; data?: unknown }): void {
     const problem = problemOf({ problem: error.data }) ?? { code: error.code, title: '', status: 0, detail: '' }
     if (error.code === 'session-ended') return this.end(problem)
-    if (error.code === 'unsupported-version') return this.stop('unsupported-version')
+    if (error.code === 'unsupported-version') return this.outdated(problem)
     this.pace.hold(retryAfter({ problem }))
     this.fail('refused', problem)
   }
@@ -245,6 +248,12 @@ export class Connection {
       return this.closed()
     }
     this.hooks.event(name, data)
+  }
+
+  /** No version is common: no attempt helps until this program is a newer one. */
+  private outdated(problem: Problem): void {
+    this.status.problem = problem
+    this.stop('unsupported-version')
   }
 
   private end(problem: Problem): void {

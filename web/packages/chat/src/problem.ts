@@ -34,6 +34,7 @@ export const LOCAL_PROBLEMS = {
     detail: '这张照片没有传完，本机上也找不到了，请重新选择后发送。',
   },
   stopped: { code: 'client-stopped', title: '已退出', status: 0, detail: '已退出，操作没有完成。' },
+  tooOld: { code: 'unsupported-version', title: '版本过旧', status: 0, detail: '请更新小程序或刷新页面。' },
   notFound: { code: 'not-found', title: '没有找到', status: 404, detail: '没有找到这次咨询。' },
   discarded: { code: 'discarded', title: '已放弃', status: 0, detail: '这条内容已放弃发送。' },
 } as const satisfies Record<string, Problem>

@@ -186,6 +186,8 @@ export interface HelloEntry {
 }
 
 export interface HelloAnswer {
+  /** The version both speak; 1 where it is not said. */
+  v?: number
   convs: HelloEntry[]
   gone: string[]
   server_ts: string
@@ -201,7 +203,8 @@ export interface OpsAnswer {
   ops: Operation[]
 }
 
-export const PROTOCOL_VERSION = 1
+/** What is spoken here. */
+export const PROTOCOL_VERSIONS: readonly number[] = [1]
 /** Milliseconds. */
 export const ANSWER_TIMEOUT = 8_000
 export const BEAT_EVERY = 20_000

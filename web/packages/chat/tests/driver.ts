@@ -131,7 +131,7 @@ class Host {
       person: { id: string; name: string }
       namespace: '/citizen' | '/clerk'
       from?: string
-      timing: { first: number; longest: number; answer: number; beat: number }
+      timing: { first: number; longest: number; answer: number; beat: number; connect: number }
     }
     const area = new Map(from === undefined ? [] : this.devices.get(from)?.area)
     const offset = { ms: 0 }
@@ -140,7 +140,7 @@ class Host {
       namespace,
       me: person,
       getTicket: () => ticket(url, token),
-      transport: socketIoTransport({ url, timeout: 3_000 }),
+      transport: socketIoTransport({ url, timeout: timing.connect * 1_000 }),
       storage: memoryStorage(area),
       clock: clockOf(offset),
       pauses: [timing.first * 1_000, timing.longest * 1_000],
