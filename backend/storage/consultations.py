@@ -81,7 +81,7 @@ class ConsultationStore:
         self._ops = database[OPS]
         self._states = database[STATES]
         self._linearizable = self._ops.with_options(read_concern=ReadConcern("linearizable"))
-        self.commits = GroupCommit(self._ops)
+        self.commits = GroupCommit(self._ops, database.abandoned)
         self.receipts = ReceiptStore(database[RECEIPTS])
 
     async def close(self) -> None:
@@ -243,7 +243,8 @@ class ConsultationStore:
             for state in states
         ]
         if updates:
-            await self._states.bulk_write(updates, ordered=False)
+            with self._database.abandoned.ended_meanwhile():
+                await self._states.bulk_write(updates, ordered=False)
 
     @staticmethod
     def _cache(state: Consultation) -> tuple[Document, Document]:

@@ -27,6 +27,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from backend.domain.errors import Unavailable
+from backend.storage.abandoned import AbandonedTransactions
 
 log = structlog.get_logger()
 
@@ -50,6 +51,7 @@ class Database:
     def __init__(self, client: AsyncIOMotorClient[Document], name: str) -> None:
         self._client = client
         self._name = name
+        self.abandoned = AbandonedTransactions(client)
         self._db: AsyncIOMotorDatabase[Document] = client.get_database(
             name,
             codec_options=_CODEC,
@@ -109,13 +111,18 @@ class Database:
         A write conflict with another transaction surfaces as `EditConflict` from the stores' own
         compare-and-set, or as a transient error here, which `retry_transient` repeats.
         """
-        async with (
-            await self._client.start_session() as session,
-            session.start_transaction(
-                read_concern=ReadConcern("snapshot"), write_concern=_WRITE, max_commit_time_ms=10_000
-            ),
-        ):
-            yield session
+        try:
+            async with (
+                await self._client.start_session() as session,
+                session.start_transaction(
+                    read_concern=ReadConcern("snapshot"), write_concern=_WRITE, max_commit_time_ms=10_000
+                ),
+            ):
+                yield session
+        except PyMongoError as error:
+            if is_transient(error):
+                await self.abandoned.end()  # it may be one that nobody goes on with
+            raise
 
     async def ensure_indexes(self, declarations: Iterable[IndexDeclaration]) -> None:
         """Create what is declared. Idempotent."""

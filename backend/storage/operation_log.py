@@ -17,6 +17,7 @@ from typing import Any
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from backend.domain.errors import Unavailable
+from backend.storage.abandoned import AbandonedTransactions
 from backend.storage.database import Collection, Document
 
 MAX_BATCH = 500
@@ -71,8 +72,9 @@ class GroupCommit:
     `batches` and `documents` count what was sent to the database, `last_batch` is the size of the last one.
     """
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, abandoned: AbandonedTransactions) -> None:
         self._collection = collection
+        self._abandoned = abandoned
         self._waiting: deque[_Flight] = deque()
         self._task: asyncio.Task[None] | None = None
         self.waiting = 0  # documents that are not yet sent
@@ -131,7 +133,8 @@ class GroupCommit:
         self.documents += len(documents)
         self.last_batch = len(documents)
         try:
-            await self._collection.insert_many(documents, ordered=True)
+            with self._abandoned.ended_meanwhile():
+                await self._collection.insert_many(documents, ordered=True)
         except BulkWriteError as error:
             self._land_until(batch, error.details or {})
         except PyMongoError:
