@@ -114,7 +114,7 @@ class PythonHost:
             case "discard":
                 chat.outbox.discard(arguments["cid"])
             case "view":
-                return self._view(chat, arguments.get("conv"))
+                return self._view(chat, arguments.get("conv"), self._folder / f"{client}.json")
             case "act":
                 return await self._act(chat, **arguments)
             case _:
@@ -173,7 +173,7 @@ class PythonHost:
         )
 
     @staticmethod
-    def _view(chat: ChatClient, conv: str | None) -> Answer:
+    def _view(chat: ChatClient, conv: str | None, kept: Path) -> Answer:
         link = chat.connection
         status = {
             "online": chat.connected.is_set(),
@@ -185,7 +185,9 @@ class PythonHost:
             return {"status": status, "convs": list(chat.logs)}
         entries = chat.outbox.of(chat.resolve(conv))
         log = chat.logs.get(chat.resolve(conv))
+        stored = json.loads(kept.read_text())["logs"] if kept.exists() else {}
         return {
+            "kept": len(stored.get(chat.resolve(conv), {"ops": []})["ops"]),
             "status": status,
             "conv": chat.resolve(conv),
             "header": chat.header(conv),

@@ -80,11 +80,33 @@ class Device:
         return [payload for name, payload in events(self.through) if name == event]
 
 
+class Meeting:
+    """Where the players of one scenario wait for each other."""
+
+    def __init__(self, players: int) -> None:
+        self._players = players
+        self._convs: list[str] = []
+        self._over = asyncio.Event()
+
+    async def restored(self, world: World, conv: str) -> None:
+        """The server goes down and comes back, once for all players, with a database that was restored."""
+        self._convs.append(conv)
+        if len(self._convs) == self._players:
+            await world.command("kill")
+            for each in self._convs:
+                await world.command("epoch", each)
+            await world.command("start")
+            self._over.set()
+        async with asyncio.timeout(2 * PATIENCE):
+            await self._over.wait()
+
+
 @dataclass
 class Stage:
     """One scenario on one kind of client."""
 
     kind: str
+    meeting: Meeting
     host: Host
     world: World
     citizen: Answer

@@ -174,7 +174,7 @@ function bubble(chat: ChatClient, conv: string, cid: string): Bubble {
 }
 
 /** All that a person could see, as JSON with the words of the protocol. */
-function view({ chat, ended }: Device, conv: string): object {
+function view({ chat, area, ended }: Device, conv: string): object {
   const { online, reason, problem } = chat.status
   const status = { online, reason, problem: problem?.code ?? null, ended: ended.length }
   if (conv === '') return { status, convs: chat.list().map((each) => each.conv) }
@@ -193,7 +193,9 @@ function view({ chat, ended }: Device, conv: string): object {
     }
   })
   const id = chat.resolve(conv)
-  return { status, conv: id, header: header ?? {}, pending, failed, typing, thread, ops: chat.operations(conv) }
+  const stored = [...area].find(([key]) => key.endsWith(`:log:${id}`))
+  const kept = stored ? (JSON.parse(stored[1]) as { ops: unknown[] }).ops.length : 0
+  return { kept, status, conv: id, header: header ?? {}, pending, failed, typing, thread, ops: chat.operations(conv) }
 }
 
 const hosts = createServer((socket) => new Host(socket))
