@@ -17,11 +17,16 @@ from backend.domain.access import Actor
 from backend.domain.errors import Unauthenticated
 from backend.rest import docs, health
 from backend.rest.context import DRAINING, PUBLIC_ORIGIN, TRUSTED_PROXIES
+from backend.rest.exposition import EXPOSITION, Exposition
+from backend.rest.http_counts import HTTP_COUNTS, HttpCounts
 from backend.rest.middleware import add_security_headers, observe
 from backend.rest.openapi import document
 from backend.rest.operations import Routes, mount
+from backend.rest.process_figures import ProcessFigures
+from backend.rest.siblings import SIBLINGS, Siblings
 from backend.version import VERSION
 from chat import sockets
+from chat.metrics import chat_metrics
 from chat.node import ChatNode
 from config.first_accounts import ACCOUNTS_FILE, read_accounts
 from config.settings import Settings
@@ -89,8 +94,11 @@ def openapi_document() -> dict[str, Any]:
     return document(ROUTES, version=VERSION)
 
 
-def create_app(settings: Settings, services: Services | None = None) -> web.Application:
-    """The application for `settings`. With `services` given, their owner closes them."""
+def create_app(settings: Settings, services: Services | None = None, process: str | None = None) -> web.Application:
+    """The application for `settings`. With `services` given, their owner closes them.
+
+    `process` is its name among those that share the port, whose figures it then tells together with its own.
+    """
     api = web.Application(client_max_size=settings.max_body)
     mount(api, ROUTES)
     docs.mount(api, openapi_document)
@@ -101,7 +109,12 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
     app[TRUSTED_PROXIES] = settings.trusted_proxies
     app[PUBLIC_ORIGIN] = (settings.public_url or "").rstrip("/")
     app.on_response_prepare.append(add_security_headers)
-    health.mount(app)
+    health.mount(app, settings.metrics_from)
+    counts = app[HTTP_COUNTS] = HttpCounts()
+    exposition = app[EXPOSITION] = Exposition(process or "server")
+    exposition.add(counts.metrics)
+    if process is not None:
+        app[SIBLINGS] = Siblings(settings.metrics_folder, exposition)
     app[client_settings.FACTS] = _client_facts(settings)
     app[first_page.FIRST_PAGE] = first_page.FirstPageFacts(
         accounts=partial(read_accounts, settings.var / ACCOUNTS_FILE),
@@ -117,6 +130,10 @@ def create_app(settings: Settings, services: Services | None = None) -> web.Appl
                 opened = services
             _provide(app, opened)
             app[CHAT] = _chat(socket_server, opened)
+            exposition.add(partial(chat_metrics, app[CHAT], opened.consultation_store, opened.session_cache))
+            stack.enter_context(ProcessFigures().running(exposition))
+            if process is not None:
+                await stack.enter_async_context(app[SIBLINGS].listening())
             await stack.enter_async_context(opened.catalogue.following())
             await stack.enter_async_context(app[CHAT].running())
             yield

@@ -101,6 +101,7 @@ class Services:
     idempotency: IdempotencyStore
     rate_limiter: RateLimiter
     sessions: SessionService
+    session_cache: SessionCache
     citizens: CitizenService
     staff_login: StaffLoginService
     staff: StaffService
@@ -167,9 +168,10 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
         stack.callback(passwords.close)
         staff_store, organisation_store = StaffStore(database), OrganisationStore(database)
         audit = Audit(database=database, events=EventStore(database), clock=clock)
+        session_cache = SessionCache(redis)
         sessions = SessionService(
             sessions=SessionStore(database),
-            cache=SessionCache(redis),
+            cache=session_cache,
             staff=staff_store,
             organisation=organisation_store,
             clock=clock,
@@ -231,6 +233,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             idempotency=IdempotencyStore(database, ttl=timedelta(seconds=settings.idempotency_ttl)),
             rate_limiter=RateLimiter(settings.redis_url),
             sessions=sessions,
+            session_cache=session_cache,
             citizens=CitizenService(
                 citizens=CitizenStore(database), sessions=sessions, wechat=WeChatLogin(wechat), clock=clock
             ),

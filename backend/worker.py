@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 
@@ -17,6 +17,9 @@ from backend.jobs.consultation_relay import ConsultationRelay
 from backend.jobs.material_cleanup import MaterialCleanup
 from backend.jobs.outbox import Outbox
 from backend.jobs.timers import TimerSweep
+from backend.rest.exposition import Exposition
+from backend.rest.process_figures import ProcessFigures
+from backend.rest.siblings import Siblings
 from config.settings import Settings
 
 log = structlog.get_logger()
@@ -24,10 +27,11 @@ log = structlog.get_logger()
 Job = Callable[[], Coroutine[None, None, None]]
 
 
-async def run_worker(settings: Settings) -> None:
+async def run_worker(settings: Settings, process: str | None = None) -> None:
     """Work until SIGTERM or SIGINT. What was begun is finished or taken up by another node.
 
-    Raises `Unavailable` when the database does not answer at the start.
+    `process` is its name among those of one system, who tell its figures with theirs. Raises `Unavailable` when the
+    database does not answer at the start.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -35,7 +39,12 @@ async def run_worker(settings: Settings) -> None:
         loop.add_signal_handler(sign, stop.set)
     async with open_services(settings) as services:
         log.info("worker_started")
-        await work(services, stop)
+        async with AsyncExitStack() as stack:
+            if process is not None:
+                exposition = Exposition(process)
+                stack.enter_context(ProcessFigures().running(exposition))
+                await stack.enter_async_context(Siblings(settings.metrics_folder, exposition).listening())
+            await work(services, stop)
         log.info("worker_stopped")
 
 

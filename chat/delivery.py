@@ -176,11 +176,13 @@ class Feeds:
                 feed.probe = True
                 self._wake(feed)
 
-    def hinted(self, consultation_id: str, seq: int) -> bool:
-        """There are operations up to `seq`. Whether that is news."""
+    def hinted(self, consultation_id: str, seq: int, *, swept: bool = False) -> bool:
+        """There are operations up to `seq`, which only the sweep found if `swept`. Whether that is news."""
         feed = self._feeds.get(consultation_id)
         if feed is None or seq <= feed.newest:
             return False
+        if swept:
+            feed.swept = range(feed.newest + 1, seq + 1)
         feed.newest = seq
         self._wake(feed)
         return True
@@ -235,7 +237,7 @@ class Feeds:
         if run:
             self._push(feed, run, origin)
         else:
-            self.counters.resyncs += 1
+            self.counters.gaps += 1
         if feed.is_behind() and (not run or feed.retry is None):
             self._wake(feed)
 
@@ -279,6 +281,7 @@ class Feeds:
         try:
             while await self._advance(feed):
                 pass
+            feed.swept = range(0)
         except DomainError as error:
             log.warning("feed_waits_for_the_database", error=error.code)  # the sweep nudges
         except Exception:
@@ -337,6 +340,7 @@ class Feeds:
                     feed.cursors[connection] = operation.seq
                 shown = True
         self.counters.pushed_read += shown
+        self.counters.pushed_swept += shown and operation.seq in feed.swept
         return open_to
 
     def _is_blocked(self, connection: Connection, feed: Feed) -> bool:
@@ -356,6 +360,7 @@ class Feeds:
 
     def _restart(self, feed: Feed) -> None:
         """The log is another one now (a restored database): its readers come back and begin again."""
+        self.counters.restarts += 1
         for connection in list(feed.cursors):
             self._kick(connection, "resync")
         feed.forget()
@@ -363,7 +368,6 @@ class Feeds:
 
     def _kick(self, connection: Connection, code: str) -> None:
         """Close a socket without waiting for it: it may take nothing any more."""
-        self.counters.kicks += 1
         self.drop(connection)
         task = asyncio.create_task(self._transport.kick(connection, code), name="kick")
         self._kicking.add(task)

@@ -31,6 +31,7 @@ class Feed:
         "recent",
         "retry",
         "subscribing",
+        "swept",
         "task",
         "touched",
     )
@@ -46,6 +47,7 @@ class Feed:
         self.task: asyncio.Task[None] | None = None
         self.retry: asyncio.TimerHandle | None = None  # until a full socket is looked at again
         self.subscribing: asyncio.TimerHandle | None = None  # until hints arrive
+        self.swept = range(0)  # the numbers that only the sweep told of, until they are shown
         self.touched = time.monotonic()
         self.checked = 0  # the number up to which it is sure that the right sockets follow
         self.marks: dict[tuple[str, str], tuple[int, int, bytes]] = {}  # receipts shown here, by reader

@@ -51,12 +51,13 @@ class Hub:
         connections: Connections,
         redis: Redis,
         prefix: str,
+        counters: Counters | None = None,
     ) -> None:
         self._service = service
         self._transport = transport
         self._connections = connections
         self.node = new_id()
-        self.counters = Counters()
+        self.counters = counters or Counters()
         self.bus = HintBus(
             redis,
             prefix=prefix,
@@ -97,6 +98,7 @@ class Hub:
 
     def committed(self, state: Consultation, operations: Sequence[Operation]) -> None:
         """Operations were committed here. Whoever may not see them any more is sent away before they are shown."""
+        self.counters.commit(operations)
         encoded = [encoded_operation(o) for o in operations]
         if not any(changes_state(o.payload) for o in operations):
             self.feeds.committed(encoded)
@@ -183,7 +185,7 @@ class Hub:
 
     def _resync(self) -> None:
         """Hints may have been lost: look at all feeds now."""
-        self.counters.resyncs += 1
+        self.counters.relistened += 1
         self._sweep_now.set()
 
     # --- who follows what ------------------------------------------------------------------------
@@ -275,7 +277,7 @@ class Hub:
     async def sweep(self) -> None:
         """Find what no hint told: newer operations, and consultations that came to people who are here."""
         for consultation_id, seq in (await self._service.ahead(self.feeds.newest())).items():
-            self.counters.swept += self.feeds.hinted(consultation_id, seq)
+            self.counters.swept += self.feeds.hinted(consultation_id, seq, swept=True)
         self.feeds.nudge()
         citizens, staff = self._connections.people("citizen"), self._connections.people("staff")
         if citizens or staff:

@@ -22,7 +22,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import engineio
@@ -69,10 +69,12 @@ class LeanNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
 class Outbox:
     """In the place of the queue of an Engine.IO socket: writes at once, or keeps what the socket does not take."""
 
-    __slots__ = ("_draining", "_over", "_protocol", "_waiting", "bytes")
+    __slots__ = ("_draining", "_over", "_overflowed", "_protocol", "_waiting", "bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, overflowed: Callable[[], None]) -> None:
+        """`overflowed` is told when more waits than may, before the socket is cut."""
         self.bytes = 0
+        self._overflowed = overflowed
         self._waiting: deque[bytes] = deque()
         self._protocol: Any = None
         self._draining: asyncio.Task[None] | None = None
@@ -108,6 +110,7 @@ class Outbox:
         self._waiting.append(data)
         self.bytes += len(data)
         if len(self._waiting) > MAX_WAITING or self.bytes > MAX_WAITING_BYTES:
+            self._overflowed()
             self.cut()
         elif self._draining is None and protocol is not None:
             self._draining = asyncio.create_task(self._drain(protocol), name="drain-socket")
@@ -320,13 +323,15 @@ class LeanEngine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio
     start_service_task: bool
     #: Packets of one socket above which it is read no more until the second is over.
     packets_per_second = 200.0
+    #: Told of each socket that is given up since too much waits for it.
+    overflowed: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._due: deque[tuple[float, LeanSocket]] = deque()
 
     def create_queue(self, *_: Any, **__: Any) -> Outbox:
-        return Outbox()
+        return Outbox(self.overflowed)
 
     async def _handle_connect(self, environ: dict[str, Any], transport: str, jsonp_index: Any = None) -> Any:
         """As the library's, for WebSocket alone."""

@@ -6,6 +6,7 @@ the services' access table, as over HTTP.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -15,11 +16,13 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from backend.domain.errors import DomainError, Malformed, Unauthenticated
+from backend.measures import count
 from backend.rest.problems import invalid_input, problem_of
 from backend.services.socket_tickets import SocketTicketService
 from chat import payloads
 from chat.acks import Ack, UnknownEvent, UnsupportedVersion, refusal
 from chat.connections import Connection, Connections, RefreshActor
+from chat.counters import UNKNOWN
 from chat.desks import Desks
 from chat.hub import Hub
 from chat.lean_sockets import LeanNamespace
@@ -72,15 +75,20 @@ class ChatNamespace(LeanNamespace):
         if event in ("connect", "disconnect") and not self.server.manager.is_connected(args[0], self.namespace):
             if event == "connect":
                 return await self._connect(args[0], args[2])
-            return await self._disconnect(args[0])
+            return await self._disconnect(args[0], str(args[1]) if len(args) > 1 else UNKNOWN)
         return await self.client_event(event, *args)
 
     async def client_event(self, event: str, sid: str, *args: Any) -> Ack | None:
+        began = time.perf_counter()
+        known = self._events.get(event)
         connection = self._connections.get(sid)
         if connection is None:
-            return refusal(Unauthenticated())
-        with connection.answering():
-            return await self._answer(event, connection, args)
+            answer = refusal(Unauthenticated())
+        else:
+            with connection.answering():
+                answer = await self._answer(event, connection, args)
+        self._hub.counters.answer(UNKNOWN if known is None else event, answer, began)
+        return answer if known is None or known.acked or connection is None else None
 
     async def _connect(self, sid: str, auth: Any) -> None:
         try:
@@ -98,22 +106,26 @@ class ChatNamespace(LeanNamespace):
             connection = Connection(sid, self.namespace, actor, opening.device, per_second)
             connection.version = max(common)
             self._connections.add(connection)
+            count(self._hub.counters.opened, "admitted")
         except DomainError as error:
+            count(self._hub.counters.opened, error.code)
             problem = problem_of(error).model_dump(mode="json", exclude_none=True)
             raise socketio.exceptions.ConnectionRefusedError(error.code, problem) from error
         except Exception as error:
+            count(self._hub.counters.opened, DomainError.code)
             log.exception("socket_not_opened")
             problem = problem_of(DomainError()).model_dump(mode="json", exclude_none=True)
             raise socketio.exceptions.ConnectionRefusedError(DomainError.code, problem) from error
 
-    async def _disconnect(self, sid: str) -> None:
+    async def _disconnect(self, sid: str, reason: str) -> None:
         connection = self._connections.remove(sid)
         if connection is not None:
+            count(self._hub.counters.closed, reason)
             self._hub.feeds.drop(connection)
             if connection.ready and self._kind == "staff":
                 await self._desks.leave(connection)
 
-    async def _answer(self, name: str, connection: Connection, data: tuple[Any, ...]) -> Ack | None:
+    async def _answer(self, name: str, connection: Connection, data: tuple[Any, ...]) -> Ack:
         event = self._events.get(name)
         try:
             if event is None:
@@ -125,7 +137,7 @@ class ChatNamespace(LeanNamespace):
             async with connection.turn(getattr(payload, "conv", "")):
                 return await self._run(connection, event, payload)
         except DomainError as error:
-            return refusal(error) if event is None or event.acked else None
+            return refusal(error)
         except Exception:
             log.exception("socket_event_failed", event_name=name)
             return refusal(DomainError())
@@ -140,12 +152,12 @@ class ChatNamespace(LeanNamespace):
         except ValidationError as error:
             raise invalid_input(error) from error
 
-    async def _run(self, connection: Connection, event: Event[P], payload: P) -> Ack | None:
+    async def _run(self, connection: Connection, event: Event[P], payload: P) -> Ack:
         try:
             await connection.refreshed(self._refresh)
         except Unauthenticated as error:
+            count(self._hub.counters.kicked, error.code)
             await self.emit("kick", {"code": error.code}, to=connection.sid)
             await self.disconnect(connection.sid)
             raise
-        answer = await event.handle(connection, payload)
-        return answer if event.acked else None
+        return await event.handle(connection, payload)

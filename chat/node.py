@@ -10,12 +10,14 @@ import socketio
 import structlog
 from redis.asyncio import Redis
 
+from backend.measures import count
 from backend.ports import Clock
 from backend.services.consultation_log import ConsultationLog
 from backend.services.consultations import ConsultationService
 from backend.services.presence import PresenceService
 from backend.services.socket_tickets import SocketTicketService
 from chat.connections import PER_SECOND, Connection, Connections, RefreshActor
+from chat.counters import Counters
 from chat.desks import Desks
 from chat.events import Handlers
 from chat.hub import Hub
@@ -33,9 +35,10 @@ log = structlog.get_logger()
 class ServerTransport:
     """Sending through python-socketio, always to named sockets of this node."""
 
-    def __init__(self, server: socketio.AsyncServer) -> None:
+    def __init__(self, server: socketio.AsyncServer, counters: Counters | None = None) -> None:
         """`server` is of `chat.sockets.create_server`."""
         self._server = server
+        self._counters = counters or Counters()
 
     def push(self, event: str, body: bytes, connections: Sequence[Connection]) -> None:
         packets: dict[str, EventPacket] = {}
@@ -59,6 +62,7 @@ class ServerTransport:
         return max(socket.queue.qsize(), socket.queue.bytes // BYTES_PER_PACKET) if socket is not None else 0
 
     async def kick(self, connection: Connection, code: str, retry_after: float | None = None) -> None:
+        count(self._counters.kicked, code)
         told = {"code": code} if retry_after is None else {"code": code, "retry_after": retry_after}
         await self.emit("kick", told, [connection])
         socket = self._socket(connection)
@@ -96,16 +100,20 @@ class ChatNode:
         `Unauthenticated`; `prefix` keeps the hints of different databases on one Redis apart;
         `events_per_second` bounds each socket."""
         self.server = server
-        if isinstance(server, LeanServer):  # well above what any client of ours sends, packets of all kinds
+        counters = Counters()
+        if isinstance(server, LeanServer):
+            server.eio.overflowed = counters.overflow
+            # well above what any client of ours sends, packets of all kinds
             server.eio.packets_per_second = max(server.eio.packets_per_second, 8 * events_per_second)
         self.connections = Connections(per_second=events_per_second)
-        transport = self._transport = ServerTransport(server)
+        transport = self._transport = ServerTransport(server, counters)
         self.hub = Hub(
             service=service,
             transport=transport,
             connections=self.connections,
             redis=redis,
             prefix=prefix,
+            counters=counters,
         )
         self.desks = Desks(presence=presence, connections=self.connections, asker=transport)
         self._log = log

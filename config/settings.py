@@ -8,12 +8,13 @@ lists them all. Nothing outside `run.py` and the composition roots imports this 
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 #: Where a stand-in listens.
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -77,6 +78,14 @@ class Settings(BaseSettings):
     login_rate_per_minute: int = Field(default=60, ge=1)
     """Login attempts a minute from one address."""
 
+    metrics_from: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = tuple(
+        map(
+            ip_network,
+            ("127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
+        )
+    )
+    """From where `/metrics` may be read, never through a proxy. In the environment: networks with commas between."""
+
     district: Path | None = None
     """Folder of the district to seed an empty database with; None is the sample district."""
     district_name: str | None = Field(default=None, max_length=40)
@@ -95,6 +104,11 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("metrics_from", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _production_is_strict(self) -> Self:
@@ -121,6 +135,11 @@ class Settings(BaseSettings):
         if self.mode == "production" or urlsplit(self.wechat_base_url or "").hostname not in _LOOPBACK:
             return None
         return self.wechat_base_url
+
+    @property
+    def metrics_folder(self) -> Path:
+        """Where the processes of one system find each other's figures."""
+        return self.var / "metrics"
 
     @property
     def clock_file(self) -> Path | None:

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 
 from backend.domain.ids import is_uuid, new_id
 from backend.domain.matters import Matter
-from backend.rest.middleware import DURATION, REQUESTS
+from backend.rest.http_counts import HTTP_COUNTS
 from handlers.matter_views import MatterView
 
 #: Encoded guides are kept up to this many bytes in a process.
@@ -28,9 +28,7 @@ CACHE_BYTES = 64 * 1024 * 1024
 #: May be kept, but must be asked about: a guide can change at any time.
 FRESH = "no-cache"
 
-_OPERATION = "get_matter"
-_TOOK = DURATION.labels(_OPERATION)
-_COUNTS = {status: REQUESTS.labels(_OPERATION, "GET", str(status)) for status in (200, 304)}
+_ROUTE = "/api/matters/{matter_id}"  # the pattern of the long way
 
 
 class Revised(Protocol):
@@ -126,6 +124,5 @@ async def from_memory(request: web.Request, handler: Handler) -> web.StreamRespo
     response = answer(request, guide)
     sent = request.headers.get("X-Request-ID")
     response.headers["X-Request-ID"] = sent.lower() if sent is not None and is_uuid(sent.lower()) else new_id()
-    _COUNTS[response.status].inc()
-    _TOOK.observe(time.perf_counter() - started)
+    request.app[HTTP_COUNTS].answer(_ROUTE, "GET", response.status, time.perf_counter() - started)
     return response

@@ -90,3 +90,9 @@ def write(var: Path, info: RunInfo) -> None:
 def remove(var: Path) -> None:
     """Take the file away; nothing runs any more."""
     (var / _INFO).unlink(missing_ok=True)
+
+
+def forget_processes(folder: Path) -> None:
+    """Take away the sockets of processes that were killed, who would be said to be down for ever."""
+    for file in folder.glob("*.sock"):
+        file.unlink(missing_ok=True)

@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     supervisor = Supervisor()
     with supervisor.attentive(), running.only_once(settings.var):
         running.remove(settings.var)  # whatever is there was left by a system that was killed
+        running.forget_processes(settings.metrics_folder)
         system = _System(settings, supervisor, to_files=logs == "files")
         try:
             system.start()

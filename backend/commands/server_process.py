@@ -44,21 +44,21 @@ def main() -> int:
         settings = read_settings()
         configure_logging(settings, process=name)
         listener = socket.socket(fileno=int(descriptor))
-        uvloop.run(_serve(settings, listener, Path(answer[0]) if answer else None))
+        uvloop.run(_serve(name, settings, listener, Path(answer[0]) if answer else None))
     except (CommandError, DomainError, SampleDistrictError) as error:
         complain(f"{name}: {error}")
         return 1
     return 0
 
 
-async def _serve(settings: Settings, listener: socket.socket, answer: Path | None) -> None:
+async def _serve(name: str, settings: Settings, listener: socket.socket, answer: Path | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_services(settings) as services:
         if answer is not None:
             _hand_over(await prepare(services), answer)
-        app = create_app(settings, services)
+        app = create_app(settings, services, name)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=settings.shutdown_grace)
         await runner.setup()
         try:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from redis.exceptions import RedisError
 
 from backend import keys
 from backend.domain.errors import Unavailable
 from backend.rest.context import DRAINING
+from backend.rest.exposition import EXPOSITION, merged
+from backend.rest.siblings import SIBLINGS
 from backend.version import VERSION
 
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
-def mount(app: web.Application) -> None:
+#: From where `/metrics` may be read.
+METRICS_FROM = web.AppKey("metrics_from", Networks)
+#: By which a proxy tells that it hands on what somebody else asked.
+_HANDED_ON = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via")
+
+
+def mount(app: web.Application, metrics_from: Networks) -> None:
+    """`metrics_from` are the networks of those who may read the numbers."""
+    app[METRICS_FROM] = metrics_from
     app[DRAINING] = asyncio.Event()
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
@@ -44,5 +56,25 @@ async def _readyz(request: web.Request) -> web.Response:
     )
 
 
-async def _metrics(_: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+async def _metrics(request: web.Request) -> web.Response:
+    """The numbers of all processes that share the port. Whoever may not have them finds nothing here."""
+    if not _may_read_metrics(request):
+        raise web.HTTPNotFound
+    siblings = request.app.get(SIBLINGS)
+    exposition = request.app[EXPOSITION]
+    found = await siblings.collect() if siblings is not None else {exposition.process: exposition.collect()}
+    body = await asyncio.to_thread(merged, found)  # some milliseconds, which nobody else need wait for
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _may_read_metrics(request: web.Request) -> bool:
+    """Whether this comes from our own network, and from nobody behind a proxy."""
+    if any(name in request.headers for name in _HANDED_ON):
+        return False
+    try:
+        address = ipaddress.ip_address(request.remote or "")
+    except ValueError:
+        return False
+    if address.version == 6 and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in request.app[METRICS_FROM])

@@ -8,27 +8,15 @@ import time
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from prometheus_client import Counter, Gauge, Histogram
 
 from backend.domain.errors import DomainError, Unavailable
 from backend.domain.ids import is_uuid, new_id
 from backend.rest.context import DRAINING, OPERATION, REQUEST_ID
+from backend.rest.http_counts import GONE, HTTP_COUNTS, is_socket, route_of
 from backend.rest.problems import http_problem, problem_of, problem_response
 from backend.storage.failures import is_storage_failure
 
 log = structlog.get_logger()
-
-REQUESTS = Counter("banshi_http_requests_total", "HTTP requests", ["operation", "method", "status"])
-DURATION = Histogram(
-    "banshi_http_request_seconds",
-    "Time to answer an HTTP request",
-    ["operation"],
-    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
-)
-IN_FLIGHT = Gauge("banshi_http_requests_in_flight", "HTTP requests being answered")
-
-#: Counted and logged when the client went away before the answer.
-_GONE = 499
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -54,7 +42,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     request[REQUEST_ID] = request_id
     started = time.perf_counter()
     status = 500
-    IN_FLIGHT.inc()
+    counts, lasts = request.app[HTTP_COUNTS], is_socket(request)
+    counts.in_flight += not lasts
     try:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = await _translated(request, handler, request_id)
@@ -66,14 +55,13 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
                     response.force_close()  # so that no balancer keeps a connection to a node that goes
             return response
     except asyncio.CancelledError:
-        status = _GONE
+        status = GONE
         raise
     finally:
-        IN_FLIGHT.dec()
+        counts.in_flight -= not lasts
         took = time.perf_counter() - started
         operation = request.get(OPERATION, "-")
-        REQUESTS.labels(operation, request.method, str(status)).inc()
-        DURATION.labels(operation).observe(took)
+        counts.answer(route_of(request), request.method, 101 if lasts and status == GONE else status, took)
         if operation != "-" or status >= 400:
             # the route's pattern, never the path: a path may hold what belongs in no log
             log.info(
@@ -102,7 +90,7 @@ async def _translated(request: web.Request, handler: Handler, request_id: str) -
         return http_problem(error, request_id)
     except Exception as error:
         if isinstance(error, ConnectionResetError) and _is_gone(request):
-            return web.Response(status=_GONE)  # read by nobody: a phone lost its network, which is no error of ours
+            return web.Response(status=GONE)  # read by nobody: a phone lost its network, which is no error of ours
         if is_storage_failure(error):
             log.warning("storage_unavailable", request_id=request_id, error=type(error).__name__)
             unavailable = problem_of(Unavailable(), request_id)

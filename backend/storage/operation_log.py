@@ -9,6 +9,7 @@ indexes' errors inside the batch, so that no message costs a query.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from backend.domain.errors import Unavailable
+from backend.measures import Histogram, Tally, count
 from backend.storage.abandoned import AbandonedTransactions
 from backend.storage.database import Collection, Document
 
@@ -81,6 +83,9 @@ class GroupCommit:
         self.batches = 0
         self.documents = 0
         self.last_batch = 0
+        self.sizes = Histogram((1, 2, 5, 10, 20, 50, 100, 200, MAX_BATCH))
+        self.seconds = Histogram((0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5))
+        self.outcomes: Tally = dict.fromkeys(("ok", "partial", "unknown", "error"), 0)
 
     def insert(self, documents: Sequence[Document]) -> asyncio.Future[Landed]:
         """Insert documents that follow each other. The future never fails: it says how far they came, once they
@@ -132,23 +137,30 @@ class GroupCommit:
         self.batches += 1
         self.documents += len(documents)
         self.last_batch = len(documents)
+        self.sizes.add(len(documents))
+        began = time.perf_counter()
         try:
             with self._abandoned.ended_meanwhile():
                 await self._collection.insert_many(documents, ordered=True)
         except BulkWriteError as error:
+            count(self.outcomes, "partial")
             self._land_until(batch, error.details or {})
         except PyMongoError:
+            count(self.outcomes, "unknown")
             for flight in batch:
                 flight.land(0, _unknown())
         except Exception as error:  # noqa: BLE001 - one document that cannot be encoded is no fault of the others
             if len(batch) == 1:
+                count(self.outcomes, "error")
                 batch[0].land(0, error)
             else:
                 for flight in batch:
                     await self._write([flight])
         else:
+            count(self.outcomes, "ok")
             for flight in batch:
                 flight.land(len(flight.documents))
+        self.seconds.add(time.perf_counter() - began)
 
     def _land_until(self, batch: list[_Flight], details: Mapping[str, Any]) -> None:
         """Land what an ordered batch tried up to its first error; the rest goes again."""

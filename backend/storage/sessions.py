@@ -137,10 +137,12 @@ class SessionCache:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._away_until = 0.0
+        self.looks = {"hit": 0, "miss": 0, "away": 0}
 
     async def get(self, token: str) -> tuple[dict[str, Any] | None, str | None]:
         """The entry, and the generation under which to `put` one when there is none (None: do not)."""
         if time.monotonic() < self._away_until:
+            self.looks["away"] += 1
             return None, None
         try:
             pipeline = self._redis.pipeline(transaction=False)
@@ -153,6 +155,7 @@ class SessionCache:
                 generation = await self._redis.get(self._GENERATION)
         except (RedisError, OSError):
             self._failed()
+            self.looks["away"] += 1
             return None, None
         if generation is None:
             return None, None
@@ -160,7 +163,9 @@ class SessionCache:
         if entry is not None:
             document = orjson.loads(entry)
             if document.pop("generation", None) == current:
+                self.looks["hit"] += 1
                 return document, current
+        self.looks["miss"] += 1
         return None, current
 
     async def put(self, token: str, entry: dict[str, Any], generation: str) -> None:

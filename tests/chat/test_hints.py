@@ -115,7 +115,7 @@ async def test_what_waits_leaves_in_one_round_trip_to_those_who_read_it(nodes: N
     assert one.bus.counters.publish_rounds == before + 1
     assert (one.heard, idle.heard, one.changed) == ([], [], [])
     assert idle.bus.counters.hints_received == 1  # what changed hands, and nothing of the talk
-    assert other.bus.counters.lag_count == 50
+    assert other.bus.counters.hint_lag.total == 50
 
 
 async def test_the_queue_is_bounded_and_what_found_no_place_is_counted(nodes: Nodes) -> None:

@@ -1,4 +1,13 @@
+from ipaddress import ip_network
+
 import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+from backend.app import create_app
+from backend.composition import Services
+from config.settings import Settings
+from tests.figures import scrape
 
 
 async def test_a_running_node_is_healthy_and_ready(http: aiohttp.ClientSession) -> None:
@@ -11,8 +20,31 @@ async def test_a_running_node_is_healthy_and_ready(http: aiohttp.ClientSession) 
 
 async def test_metrics_speak_prometheus(http: aiohttp.ClientSession) -> None:
     await http.get("/api/openapi.json")
-    async with http.get("/metrics") as response:
-        assert "banshi_http_requests_total" in await response.text()
+    await http.get("/nothing/01a20595-6815-7223-a3d2-094bccd96a89")
+    await http.request("PROPFIND", "/nothing")
+    found = await scrape(http)
+    assert found("banshi_http_requests_total", route="/api/openapi.json", method="GET", status="2xx") == 1
+    assert found("banshi_http_requests_total", route="-", status="4xx") == 2
+    assert found("banshi_http_requests_total", method="other") == 1
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"])
+async def test_metrics_are_not_there_for_whoever_comes_through_a_proxy(
+    http: aiohttp.ClientSession, header: str
+) -> None:
+    async with http.get("/metrics", headers={header: "127.0.0.1"}) as response:
+        assert response.status == 404
+        assert "banshi_" not in await response.text()
+
+
+async def test_metrics_are_not_there_for_other_networks(settings: Settings, services: Services) -> None:
+    public = settings.model_copy(update={"metrics_from": (ip_network("203.0.113.0/24"), ip_network("::/0"))})
+    async with (
+        TestServer(create_app(public, services)) as node,
+        aiohttp.ClientSession() as http,
+        http.get(node.make_url("/metrics")) as response,
+    ):
+        assert response.status == 404
 
 
 async def test_an_unknown_address_is_a_problem_with_a_request_id(http: aiohttp.ClientSession) -> None:

@@ -18,6 +18,7 @@ import pytest
 from backend.commands.children import Keeper, Process
 from backend.commands.errors import CommandError
 from tests.embedded.machine import alive, processes_below, wait_until
+from tests.figures import Figures
 from tests.run.conftest import Result, Running
 
 Serve = Callable[..., Running]
@@ -30,6 +31,11 @@ def answers(url: str) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
+
+
+def read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return str(response.read().decode())
 
 
 def logs_in(url: str, username: str, password: str) -> bool:
@@ -66,6 +72,14 @@ def test_first_start_deaths_and_a_second_start(serve: Serve, command: Command) -
     told = re.match(r"secondadmin +(\S{16,})\n", made.stdout)
     assert told
     assert logs_in(url, "secondadmin", told[1])
+
+    # One scrape tells of every process, whichever of them takes it.
+    for _ in range(4):
+        figures = Figures.parse(read(f"{url}/metrics"))
+        up = {name: figures("banshi_process_up", process=name) for name in ("server-1", "server-2", "worker")}
+        assert up == {"server-1": 1, "server-2": 1, "worker": 1}
+        assert figures("banshi_http_requests_total", route="/api/staff/login", status="2xx") == 1
+        assert figures("process_resident_memory_bytes", process="worker") > 10e6
 
     # A server process dies: its sibling answers on the same port, and it comes back.
     server = children(var, "server-1")[0]
