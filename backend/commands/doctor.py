@@ -117,10 +117,13 @@ def _program(program: Program, settings: Settings) -> Finding:
 
 
 async def _system(info: RunInfo, settings: Settings) -> list[Finding]:
+    from backend.commands import chat_figures
+
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
         found = [
             await attempt("healthz", lambda: _http(http, f"{info.url}/healthz")),
             await attempt("readyz", lambda: _http(http, f"{info.url}/readyz")),
+            await attempt("chat", lambda: chat_figures.look(http, info.url)),
             await attempt("clock", lambda: _clock(http, info.url)),
             await attempt("mongodb", lambda: _mongo(info, settings)),
             await attempt("redis", lambda: _redis(info)),
