@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from backend.domain.access import Actor
 from backend.domain.consultation_operations import Audience
 from backend.domain.errors import RateLimited
+from chat.order import SendOrder
 
 #: Events one socket may send a second in the long run; four times as many at once.
 PER_SECOND = 15.0
@@ -35,6 +36,7 @@ class Connection:
         self.ready = False  # said hello
         self.blocked_since: float | None = None
         self._checked = time.monotonic()
+        self.order = SendOrder()
         self._per_second = per_second
         self._tokens = per_second * 4
         self._refilled = self._checked

@@ -127,6 +127,7 @@ class ChatNamespace(LeanNamespace):
 
     async def _answer(self, name: str, connection: Connection, data: tuple[Any, ...]) -> Ack:
         event = self._events.get(name)
+        arrival = connection.order.arrived()
         try:
             if event is None:
                 connection.spend()
@@ -134,13 +135,28 @@ class ChatNamespace(LeanNamespace):
             payload = self._read(connection, event, data)
             if not event.ordered:
                 return await self._run(connection, event, payload)
-            async with connection.turn(getattr(payload, "conv", "")):
+            conv = getattr(payload, "conv", "")
+            async with connection.turn(conv):
+                if conv:
+                    connection.order.admit(conv, payload.cid, arrival)
                 return await self._run(connection, event, payload)
         except DomainError as error:
-            return refusal(error)
+            return self._refused(error, event, connection, data, arrival)
         except Exception:
             log.exception("socket_event_failed", event_name=name)
-            return refusal(DomainError())
+            return self._refused(DomainError(), event, connection, data, arrival)
+
+    @staticmethod
+    def _refused(
+        error: DomainError, event: Event[Any] | None, connection: Connection, data: tuple[Any, ...], arrival: int
+    ) -> Ack:
+        """The refusal; what is to be sent again is not overtaken by what was sent after it."""
+        answer = refusal(error)
+        if event is not None and event.ordered and answer["retry"] and data and isinstance(data[0], dict):
+            conv, cid = data[0].get("conv"), data[0].get("cid")
+            if isinstance(conv, str) and isinstance(cid, str):
+                connection.order.refused(conv, cid, arrival)
+        return answer
 
     @staticmethod
     def _read(connection: Connection, event: Event[P], data: tuple[Any, ...]) -> P:

@@ -89,18 +89,17 @@ def _refused_is_absent(history: History, log: Log) -> Iterator[Violation]:
 
 
 def _own_order(history: History, log: Log) -> Iterator[Violation]:
-    """One device's operations stand in the log in the order in which it sent them.
+    """One device's operations stand in the log in the order in which it first sent them.
 
-    What the server asked to be sent again is a new attempt of its own: its place is not judged.
+    Also where some of them had to be sent again: what was sent after them must not overtake them.
     """
     numbers = {(conv, entry.cid): entry.seq for conv, entries in log.items() for entry in entries}
-    again = {event.data["cid"] for event in history.of("retry")}
     last: dict[tuple[str, str], int] = {}
     judged: set[str] = set()
     for event in history.of("sent"):
         cid = event.data["cid"]
         seq = numbers.get((event.conv, cid))
-        if seq is None or cid in again or cid in judged:
+        if seq is None or cid in judged:
             continue
         judged.add(cid)
         before = last.get((event.who, event.conv), 0)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.drills.device import Device
-from tests.drills.system import Node, System
+from tests.drills.system import Place, System
 
 
 async def talk(device: Device, conv: str, stop: asyncio.Event, *, seed: int, in_flight: int = 8, pause: float) -> None:
@@ -76,14 +76,16 @@ class Load:
 
 
 @asynccontextmanager
-async def loaded(system: System, *, consultations: int = 2, pause: float = 0.03) -> AsyncIterator[Load]:
-    """The load, begun; it is stopped at the end."""
-    one, two = system.nodes[0], system.nodes[-1]
+async def loaded(
+    system: System, *, consultations: int = 2, pause: float = 0.03, at: tuple[Place, Place] | None = None
+) -> AsyncIterator[Load]:
+    """The load, begun; it is stopped at the end. Devices connect `at` these two places, else to the nodes."""
+    one, two = at or (system.nodes[0], system.nodes[-1])
     desks = [await system.join("desk-1", system.clerk, one), await system.join("desk-2", system.clerk, two)]
     phones: list[tuple[str, Device, Device]] = []
     for number in range(consultations):
         person = await system.citizen(f"citizen-{number}")
-        nodes: tuple[Node, Node] = (one, two) if number % 2 == 0 else (two, one)
+        nodes: tuple[Place, Place] = (one, two) if number % 2 == 0 else (two, one)
         phone = await system.join(f"phone-{number}", person, nodes[0])
         tablet = await system.join(f"tablet-{number}", person, nodes[1])
         conv = await phone.open("咨询", matter_id=system.office.matter.id)

@@ -25,6 +25,7 @@ from chat.connections import Connection
 from chat.delivery import Feeds
 from chat.hub import Hub
 from chat.node import ServerTransport
+from chat.order import SendOrder
 
 _insert_many = AsyncIOMotorCollection.insert_many
 _background: set[asyncio.Task[Any]] = set()
@@ -115,6 +116,15 @@ def overtaking() -> None:
     _replace(Connection, "turn", turn)
 
 
+def overtaking_what_failed() -> None:
+    """What was sent after something that failed is done before that is sent again."""
+
+    def admit(self: SendOrder, *_: Any) -> None:
+        """Come in."""
+
+    _replace(SendOrder, "admit", admit)
+
+
 def no_dedupe() -> None:
     """Nothing makes the same client id the same operation; who starts does not make the index again."""
     create_index = AsyncIOMotorCollection.create_index
@@ -185,6 +195,7 @@ BUGS: dict[str, Callable[[], None]] = {
     "hint-before-commit": hint_before_commit,
     "reordered-batch": reordered_batch,
     "overtaking": overtaking,
+    "overtaking-what-failed": overtaking_what_failed,
     "no-dedupe": no_dedupe,
     "no-sweep": no_sweep,
     "lost-cursor": lost_cursor,

@@ -25,9 +25,12 @@ class Proxy:
         self._swallowed: set[str] = set()
         self._rate: float | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._stranded: list[asyncio.Event] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._tainted = False
         self.refusing = False
+        self.stranded: list[bytes] = []
+        """What was said on stranded connections and has not arrived."""
         self.port = 0
         for event in self._open.values():
             event.set()
@@ -58,6 +61,19 @@ class Proxy:
         """What is said in these directions is gone, and nobody is told."""
         self._swallowed.update(directions)
         self._tainted = True
+
+    def strand(self) -> None:
+        """What is said on the present connections from now on arrives only with `deliver`; new ones are free."""
+        gate, self._open["up"] = self._open["up"], asyncio.Event()
+        self._open["up"].set()
+        gate.clear()
+        self._stranded.append(gate)
+
+    def deliver(self) -> None:
+        """What was said on stranded connections arrives, whether or not who said it is still there."""
+        stranded, self._stranded, self.stranded = self._stranded, [], []
+        for gate in stranded:
+            gate.set()
 
     def slow(self, bytes_per_second: float | None) -> None:
         """How fast the server's words arrive; None: at once."""
@@ -104,11 +120,14 @@ class Proxy:
             end.transport.abort()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Direction) -> None:
+        gate = self._open[way]
         with suppress(OSError):
             while True:
-                await self._open[way].wait()  # not read while held: the sender's buffers fill as on a real line
+                await gate.wait()  # not read while held: the sender's buffers fill as on a real line
                 data = await reader.read(_CHUNK if self._rate is None or way == "up" else 512)
-                await self._open[way].wait()
+                if gate in self._stranded:
+                    self.stranded.append(data)
+                await gate.wait()
                 if not data:
                     return
                 if way in self._swallowed:

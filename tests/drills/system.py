@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp.test_utils import TestServer
@@ -76,6 +76,13 @@ class Node(Program):
         await asyncio.to_thread(self.kill)
 
 
+class Place(Protocol):
+    """Where a device connects: a node, or a balancer before both."""
+
+    @property
+    def url(self) -> str: ...
+
+
 @dataclass
 class Person:
     """Somebody who is logged in. `kind` is the namespace."""
@@ -99,7 +106,7 @@ class System:
     _stack: AsyncExitStack
     devices: list[Device] = field(default_factory=list)
     convs: list[str] = field(default_factory=list)
-    _places: dict[str, tuple[Node, Proxy | None]] = field(default_factory=dict)
+    _places: dict[str, tuple[Place, Proxy | None]] = field(default_factory=dict)
 
     # --- people ----------------------------------------------------------------------------------
 
@@ -116,7 +123,7 @@ class System:
                 assert response.status == 200, answer
         return Person(answer["citizen"]["id"], answer["access_token"], "/citizen")
 
-    def device(self, name: str, person: Person, node: Node, *, via: Proxy | None = None, **options: Any) -> Device:
+    def device(self, name: str, person: Person, node: Place, *, via: Proxy | None = None, **options: Any) -> Device:
         """A device that is not connected yet; `via` a proxy in front of the node."""
 
         self.place(name, node, via)
@@ -139,14 +146,14 @@ class System:
         self.devices.append(found)
         return found
 
-    def place(self, name: str, node: Node, via: Proxy | None = None) -> None:
+    def place(self, name: str, node: Place, via: Proxy | None = None) -> None:
         """Where this device connects from its next connection on."""
         self._places[name] = (node, via)
 
-    def node_of(self, name: str) -> Node:
+    def node_of(self, name: str) -> Place:
         return self._places[name][0]
 
-    async def join(self, name: str, person: Person, node: Node, **options: Any) -> Device:
+    async def join(self, name: str, person: Person, node: Place, **options: Any) -> Device:
         """A device that is connected, and stays so until the end of the drill."""
         device = self.device(name, person, node, **options)
         return await self._stack.enter_async_context(device)
@@ -259,6 +266,7 @@ async def system(
     standin: str,
     bugs: Sequence[str] = (),
     redis_of_nodes: str | None = None,
+    mongo_of_first: str | None = None,
     processes: int = 2,
 ) -> AsyncIterator[System]:
     """Two nodes on a database of their own, with planted `bugs`.
@@ -292,6 +300,8 @@ async def system(
             beside = await stack.enter_async_context(open_services(theirs))
             server = await stack.enter_async_context(TestServer(create_app(theirs, beside)))
             node.port = server.port or 0
+        if mongo_of_first is not None:
+            running[0].environment["MONGO_URL"] = mongo_of_first
         for node in running[:processes]:
             node.bugs = tuple(bugs)
             stack.push_async_callback(node.die)

@@ -1,0 +1,78 @@
+"""Several events in flight, and one of them has to be sent again: nothing that was sent after it overtakes it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorCollection
+from pymongo.errors import AutoReconnect
+
+from backend.domain.errors import Unavailable
+from backend.storage.consultations import OPS
+from chat import order
+from chat.client import ChatClient
+from chat.order import SendOrder
+from tests.callers import Caller
+from tests.chat.conftest import Connect, Office
+
+
+async def in_flight(phone: ChatClient, payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    answers = await asyncio.gather(*(phone.once("msg:send", payload) for payload in payloads))
+    assert None not in answers
+    return [answer for answer in answers if answer is not None]
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_what_is_to_be_sent_again_is_not_overtaken(
+    connect: Connect, citizen: Caller, clerk: Caller, office: Office, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """The database goes away at the third of eight, before or after it was written."""
+    desk, phone = await connect(clerk), await connect(citizen)
+    conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
+    texts = [f"第{i}句" for i in range(10)]
+    sent = [{"conv": conv, "cid": str(uuid.uuid4()), "body": {"text": text}} for text in texts]
+    insert_many, failed = AsyncIOMotorCollection.insert_many, False
+
+    async def failing(self: Any, documents: list[dict[str, Any]], *args: Any, **options: Any) -> Any:
+        nonlocal failed
+        if self.name == OPS and not failed and any(d["cid"] == sent[2]["cid"] for d in documents):
+            failed = True
+            if written:
+                await insert_many(self, documents, *args, **options)
+            raise AutoReconnect("the line is gone")
+        return await insert_many(self, documents, *args, **options)
+
+    monkeypatch.setattr(AsyncIOMotorCollection, "insert_many", failing)
+    first = await in_flight(phone, sent[:8])
+    assert [answer["ok"] for answer in first] == [True] * 2 + [False] * 6
+    assert all(answer["retry"] for answer in first[2:])
+    # what was on its way while the client did not know is refused too; what is sent again goes in order
+    late = await in_flight(phone, sent[8:9])
+    assert (late[0]["ok"], late[0]["retry"]) == (False, True)
+    again = await in_flight(phone, sent[2:])
+    assert [answer["ok"] for answer in again] == [True] * 8
+    assert again[0]["dup"] == written
+    assert await desk.until_texts(conv, *texts) == texts
+
+
+def test_only_what_came_after_it_waits_for_the_first_that_is_missing() -> None:
+    sent = SendOrder()
+    one, two, three = sent.arrived(), sent.arrived(), sent.arrived()
+    sent.refused("a", "two", two)  # as one too many is, before its turn
+    sent.refused("a", "three", three)
+    sent.admit("a", "one", one)
+    with pytest.raises(Unavailable):
+        sent.admit("a", "three", sent.arrived())
+    sent.admit("b", "else", sent.arrived())
+    sent.admit("a", "two", sent.arrived())
+    sent.admit("a", "three", sent.arrived())
+
+
+def test_who_gives_something_up_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "PATIENCE", 0.0)
+    sent = SendOrder()
+    sent.refused("a", "one", sent.arrived())
+    sent.admit("a", "two", sent.arrived())

@@ -1,0 +1,59 @@
+"""The database fails in the middle of what is in flight: nothing overtakes what has to be sent again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from tests.chat.test_flights import FailingMongo
+from tests.drills.checker import explain
+from tests.drills.failing import NOT_WRITTEN, WRITTEN, failing
+from tests.drills.load import loaded
+from tests.drills.system import System, system
+
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def failing_mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailingMongo]:
+    with FailingMongo(tmp_path_factory.mktemp("failing") / "mongo") as running:
+        with MongoClient[dict[str, Any]](running.url) as client:  # drills live in other times than the database
+            client.admin.command("setParameter", 1, ttlMonitorEnabled=False)
+        yield running
+
+
+@asynccontextmanager
+async def played(folder: Path, mongo: str, redis: str, standin: str, *bugs: str) -> AsyncIterator[System]:
+    """Everybody talked, eight in flight each, while writes failed."""
+    async with system(folder, mongo_url=mongo, redis_url=redis, standin=standin, bugs=bugs) as drill:
+        async with loaded(drill) as load:
+            for how in (NOT_WRITTEN, WRITTEN):
+                drill.fault(f"a tenth of all writes fails: {next(iter(how))}")
+                async with failing(drill, how, part=0.1):
+                    await load.reached(400)
+            await load.reached(50)
+        await drill.settle()
+        await drill.converged()
+        yield drill
+
+
+async def test_a_database_that_fails_by_chance_changes_no_order(
+    failing_mongo: FailingMongo, servers: tuple[str, str], wechat_standin: str, tmp_path: Path
+) -> None:
+    async with played(tmp_path, failing_mongo.url, servers[1], wechat_standin) as drill:
+        assert drill.history.count("retry") > 20
+        await drill.green("a failing database")
+
+
+async def test_the_judge_sees_what_overtook(
+    failing_mongo: FailingMongo, servers: tuple[str, str], wechat_standin: str, tmp_path: Path
+) -> None:
+    async with played(tmp_path, failing_mongo.url, servers[1], wechat_standin, "overtaking-what-failed") as drill:
+        found = await drill.violations(patience=5)
+    print(f"\novertaking what failed:\n{explain(found)}")
+    assert {violation.invariant for violation in found} == {"own order"}, explain(found)
