@@ -70,7 +70,7 @@ async def ended(drill: System, name: str) -> None:
 async def test_nodes_killed_again_and_again(servers: tuple[str, str], wechat_standin: str, tmp_path: Path) -> None:
     chance = random.Random(1)
     async with ordinary(servers, wechat_standin, tmp_path) as drill, loaded(drill) as load:
-        for number in range(6):
+        for number in range(4):
             node = drill.nodes[number % 2]
             await load.reached(chance.randint(10, 120))
             drill.fault(f"kill -9 of {node.name}")
@@ -85,7 +85,7 @@ async def test_nodes_killed_again_and_again(servers: tuple[str, str], wechat_sta
 async def test_both_nodes_killed_at_once(servers: tuple[str, str], wechat_standin: str, tmp_path: Path) -> None:
     """Both ends come back at once: every device and every node."""
     async with ordinary(servers, wechat_standin, tmp_path) as drill, loaded(drill) as load:
-        for _ in range(3):
+        for _ in range(2):
             await load.reached(60)
             drill.fault("kill -9 of both nodes")
             await asyncio.gather(*(node.die() for node in drill.nodes))
@@ -98,7 +98,7 @@ async def test_both_nodes_killed_at_once(servers: tuple[str, str], wechat_standi
 async def test_nodes_stopped_in_the_middle(servers: tuple[str, str], wechat_standin: str, tmp_path: Path) -> None:
     """SIGSTOP for short, and for longer than clients wait for an answer."""
     async with ordinary(servers, wechat_standin, tmp_path) as drill, loaded(drill) as load:
-        for number, seconds in enumerate((0.5, 3, 12, 1, 12)):
+        for number, seconds in enumerate((0.5, 3, 12)):
             node = drill.nodes[number % 2]
             await load.reached(50)
             drill.fault(f"SIGSTOP of {node.name} for {seconds} s")
@@ -123,7 +123,7 @@ async def test_a_node_killed_between_commit_and_acknowledgement(
         await drill.join("desk", drill.clerk, other)
         conv = await phone.open("咨询", matter_id=drill.office.matter.id)
         drill.convs.append(conv)
-        for round_ in range(4):
+        for round_ in range(3):
             line.hold("down")
             items = [phone.say(conv, f"第{round_}轮第{i}句") for i in range(8)]
             cids = {item.cid for item in items}
@@ -229,15 +229,14 @@ async def test_one_way_loss_between_a_phone_and_its_node(
                 drill.place(device.name, node, proxy)
                 await device.drop()
             for fault in ("hold", "swallow"):
-                for proxy in (line, other):
-                    for seconds in (2, 12):
-                        await load.reached(20)
-                        drill.fault(f"{fault} {way} for {seconds} s")
-                        ways = ("up", "down") if way == "both" else (way,)
-                        getattr(proxy, fault)(*ways)
-                        await asyncio.sleep(seconds)
-                        proxy.heal()
-                        await healed(drill, load)
+                for proxy, seconds in ((line, 2), (other, 12)):
+                    await load.reached(20)
+                    drill.fault(f"{fault} {way} for {seconds} s")
+                    ways = ("up", "down") if way == "both" else (way,)
+                    getattr(proxy, fault)(*ways)
+                    await asyncio.sleep(seconds)
+                    proxy.heal()
+                    await healed(drill, load)
             await load.stop()
             await ended(drill, f"one-way loss ({way})")
 
@@ -249,7 +248,7 @@ async def test_everybody_reconnects_at_once_again_and_again(
     async with ordinary(servers, wechat_standin, tmp_path) as drill:
         lines = [await drill.proxy(node.port) for node in drill.nodes]
         async with loaded(drill, consultations=3) as load:
-            for _ in range(12):
+            for _ in range(8):
                 await load.reached(20)
                 drill.fault("every connection reset, every device to the other node")
                 for device in drill.devices:
@@ -273,7 +272,7 @@ async def test_slow_and_frozen_readers_hold_up_nobody(
             line.slow(2_000)
             frozen.freeze()
             drill.devices.remove(slow)  # is not expected to be up to date meanwhile
-            until = time.monotonic() + 40
+            until = time.monotonic() + 25
             while time.monotonic() < until:
                 await load.reached(50)
                 await drill.converged()  # the others are not held up
