@@ -20,6 +20,9 @@ from tests.browser.conftest import unavailable
 from tests.conformance.stage import World
 from tests.web.chat_server import chat_server
 
+for _module in ("play_sending", "play_hearing", "play_connecting", "play_cuts"):
+    pytest.register_assert_rewrite(f"tests.conformance.{_module}")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is marked as a drill is played by `make drills` alone."""

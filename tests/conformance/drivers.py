@@ -17,7 +17,7 @@ from chat.client import ChatClient, Refused
 Answer = dict[str, Any]
 
 #: Seconds: pauses between attempts, without an acknowledgement, between beats, to connect. Apps wait longer.
-TIMING = {"first": 0.02, "longest": 0.2, "answer": 1.2, "beat": 0.4, "connect": 2.0}
+TIMING = {"first": 0.02, "longest": 0.2, "answer": 2.0, "beat": 0.4, "connect": 2.0}
 
 
 class Host(Protocol):

@@ -16,6 +16,8 @@ from tests.conformance.stage import Meeting, Stage, World, comparable
 #: Seconds of a scenario on a busy machine, after which it says where it hangs.
 LONGEST = 120
 
+pytestmark = pytest.mark.timeout(600)
+
 
 async def play(kind: str, host: Host, scenario: Scenario, world: World, meeting: Meeting) -> str:
     name = f"citizen-{uuid.uuid4().hex[:12]}"

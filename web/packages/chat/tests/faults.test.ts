@@ -1,4 +1,7 @@
-/** The connection is cut at every step: nothing is lost, nothing comes twice, both sides have one order. */
+/**
+ * Openings that are cut, tabs, and a server that dies: nothing is lost, nothing comes twice, both sides have one order.
+ * The connection is cut at every other step in `tests/conformance`.
+ */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import type { ChatClient } from '../src'
@@ -62,74 +65,7 @@ function once(matches: RegExp, fate: Fate): Decide {
   }
 }
 
-interface Point {
-  name: string
-  up?: [RegExp, Fate]
-  down?: [RegExp, Fate]
-  /** The point is on the way to a connection: the present one is cut first. */
-  connecting?: boolean
-}
-
-const CONNECT = /^40\/citizen/
-const HELLO = /"hello"/
-const HELLO_ACK = /^43\/citizen,\d+\[.*"convs":/
-const SEND = /"msg:send"/
-const SEND_ACK = /^43\/citizen,\d+\[.*"dup":/
 const OP = /^42\/citizen,\["op"/
-
-const POINTS: Point[] = [
-  { name: 'before the upgrade left', up: [/HTTP upgrade/, 'cut-before'], connecting: true },
-  { name: 'after the upgrade left', up: [/HTTP upgrade/, 'cut-after'], connecting: true },
-  { name: 'after the upgrade was answered', down: [/HTTP upgrade/, 'cut-after'], connecting: true },
-  { name: 'before the ticket left', up: [CONNECT, 'cut-before'], connecting: true },
-  { name: 'after the ticket was used', up: [CONNECT, 'cut-after'], connecting: true },
-  { name: 'when the namespace is joined', down: [CONNECT, 'cut-after'], connecting: true },
-  { name: 'before hello left', up: [HELLO, 'cut-before'], connecting: true },
-  { name: 'after hello left', up: [HELLO, 'cut-after'], connecting: true },
-  { name: 'before hello is answered', down: [HELLO_ACK, 'cut-before'], connecting: true },
-  { name: 'after hello was answered', down: [HELLO_ACK, 'cut-after'], connecting: true },
-  { name: 'before a message left', up: [SEND, 'cut-before'] },
-  { name: 'after a message left', up: [SEND, 'cut-after'] },
-  { name: 'before a message is acknowledged', down: [SEND_ACK, 'cut-before'] },
-  { name: 'after a message was acknowledged', down: [SEND_ACK, 'cut-after'] },
-  { name: 'with the acknowledgement alone lost', down: [SEND_ACK, 'drop'] },
-  { name: 'with a message alone lost on its way', up: [SEND, 'drop'] },
-  { name: 'after an operation came', down: [OP, 'cut-after'] },
-  { name: 'with one operation dropped in between', down: [OP, 'drop'] },
-  { name: 'half-open: a message and all after it swallowed', up: [SEND, 'swallow'] },
-  { name: 'half-open: an acknowledgement and all after it swallowed', down: [SEND_ACK, 'swallow'] },
-  { name: 'half-open: hello and all after it swallowed', up: [HELLO, 'swallow'], connecting: true },
-]
-
-describe.each([{ mode: 'the page stays' }, { mode: 'the page is loaded anew' }])('$mode', ({ mode }) => {
-  test.each(POINTS)('cut $name', async ({ up, down, connecting }) => {
-    if (connecting) through.cutAll()
-    if (up) through.up = once(...up)
-    if (down) through.down = once(...down)
-    const mine = ['一', '二', '三']
-    await Promise.all(mine.map((text) => phone.send(conv, { text }).stored))
-    await desk.send(conv, { text: '答' }).done
-    await wait(() => through.cuts > 0)
-    if (mode !== 'the page stays') {
-      phone = reload()
-      await phone.start()
-      // what was typed is there before any connection
-      expect(texts(phone, conv)).toEqual(expect.arrayContaining(mine))
-    }
-    phone.send(conv, { text: '四' })
-    await wait(() => texts(desk, conv).length === 6)
-    const order = texts(desk, conv)
-    expect(order.filter((text) => text !== '答')).toEqual(['您好', ...mine, '四'])
-    await expectAll(
-      [
-        [phone, citizen],
-        [desk, office.clerk],
-      ],
-      conv,
-      order,
-    )
-  })
-})
 
 test('without a network, loaded anew, and typed on: all of it goes out in the order in which it was typed', async () => {
   await wait(() => ![...area.keys()].some((key) => key.includes(':out:'))) // the log is stored
@@ -194,36 +130,6 @@ test.each([
     ['首句', '次句'],
   )
   expect(phone.list().filter((each) => each.subject === '开一次')).toHaveLength(1)
-})
-
-test('a slow connection only takes longer', async () => {
-  through.delay = 120
-  for (const text of ['一', '二', '三']) phone.send(conv, { text })
-  await expectAll(
-    [
-      [phone, citizen],
-      [desk, office.clerk],
-    ],
-    conv,
-    ['您好', '一', '二', '三'],
-  )
-})
-
-test('in the background nothing is tried, and coming back is at once', async () => {
-  phone.sleep()
-  expect(phone.status).toMatchObject({ online: false, reason: 'sleeping', nextTryAt: null })
-  await desk.send(conv, { text: '您在吗' }).done
-  phone.send(conv, { text: '在' })
-  phone.wake()
-  await wait(() => texts(desk, conv).length === 3)
-  await expectAll(
-    [
-      [phone, citizen],
-      [desk, office.clerk],
-    ],
-    conv,
-    ['您好', '您在吗', '在'],
-  )
 })
 
 describe('two tabs of one person', () => {

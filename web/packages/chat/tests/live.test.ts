@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import { ChatProblem, systemClock, type ChatClient, type Clock } from '../src'
+import { ChatProblem, type ChatClient } from '../src'
 import {
   bubbles,
   cleanUp,
@@ -76,57 +76,6 @@ describe('talking', () => {
     for (const shown of seen) expect(shown).toEqual(keys)
     expect(desk.view(conv).unread).toBe(0)
   })
-
-  test('edits, recalls, quotes and notes fold as the server folds them', async () => {
-    const conv = await opened('要带户口本吗')
-    const sent = await desk.send(conv, { text: '要戴', reply_to: bubbles(desk, conv)[0]?.seq }).done
-    await desk.edit(conv, sent.seq, '要带').done
-    const wrong = await desk.send(conv, { text: '发错了' }).done
-    await wait(() => texts(phone, conv).includes('发错了'))
-    await desk.recall(conv, wrong.seq).done
-    await desk.note(conv, '已核对').done
-    await desk.send(conv, { text: '以上' }).done
-    await wait(() => texts(phone, conv).includes('以上'))
-    expect(texts(phone, conv)).toEqual(['要带户口本吗', '要带', '', '以上'])
-    expect(texts(desk, conv)).toEqual(['要带户口本吗', '要带', '', '已核对', '以上'])
-    const [asked, answer, recalled] = bubbles(phone, conv)
-    expect(answer).toMatchObject({ quote: { seq: asked?.seq, text: '要带户口本吗' }, editedAt: expect.any(String) })
-    expect(recalled).toMatchObject({ recalled: true, content: {} })
-    expect(JSON.stringify(phone.operations(conv))).not.toContain('发错了')
-    await expectFetched(phone, citizen, conv)
-    await expectFetched(desk, office.clerk, conv)
-  })
-
-  test('another device of the citizen has the same, what was read there is read here', async () => {
-    const conv = await opened()
-    const second = await online(citizen)
-    await desk.send(conv, { text: '请讲' }).done
-    await wait(() => second.view(conv).unread === 1 && phone.view(conv).unread === 1)
-    second.markRead(conv)
-    await wait(() => phone.view(conv).unread === 0)
-    second.send(conv, { text: '从另一台说' })
-    await expectAll(
-      [
-        [phone, citizen],
-        [second, citizen],
-        [desk, office.clerk],
-      ],
-      conv,
-      ['您好', '请讲', '从另一台说'],
-    )
-    expect(bubbles(phone, conv).map((bubble) => bubble.mine)).toEqual([true, false, true])
-  })
-
-  test('typing shows on the other side and goes away', async () => {
-    const conv = await opened()
-    // a desk on which time goes ten times as fast
-    const clock: Clock = { ...systemClock, setTimeout: (work, after) => systemClock.setTimeout(work, after / 10) }
-    const fast = await online(office.clerk, { clock, answerTimeout: 8_000, beatEvery: 10_000 })
-    await fast.follow(conv)
-    phone.typing(conv)
-    await wait(() => fast.view(conv).typing === 'citizen')
-    await wait(() => fast.view(conv).typing === null)
-  })
 })
 
 describe('handling', () => {
@@ -142,24 +91,6 @@ describe('handling', () => {
     await expectFetched(phone, citizen, conv)
     const kinds = phone.thread(conv).flatMap((item) => (item.type === 'system' ? [item.kind] : []))
     expect(kinds).toEqual(expect.arrayContaining(['opened', 'assigned', 'closed', 'rated', 'reopened']))
-  })
-
-  test('what is refused stays as a failed bubble that can be tried again or taken away', async () => {
-    const conv = await opened()
-    await desk.close(conv)
-    await wait(() => phone.view(conv).header?.state === 'closed')
-    const { done } = phone.send(conv, { text: '还有一件事' })
-    await expect(done).rejects.toMatchObject({ code: 'consultation-closed' })
-    const failed = bubbles(phone, conv).at(-1)
-    expect(failed).toMatchObject({ state: 'failed', problem: { code: 'consultation-closed' } })
-    await phone.reopen(conv)
-    failed?.retry()
-    await wait(() => phone.view(conv).pending === 0)
-    expect(texts(phone, conv)).toEqual(['您好', '还有一件事'])
-    const empty = phone.send(conv, { text: ' ' })
-    await expect(empty.done).rejects.toMatchObject({ code: 'invalid-input' })
-    bubbles(phone, conv).at(-1)?.discard()
-    expect(texts(phone, conv)).toEqual(['您好', '还有一件事'])
   })
 
   test('a desk says whether it is there', async () => {
