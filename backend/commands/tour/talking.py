@@ -7,16 +7,16 @@ from typing import Any
 
 from backend.commands.tour.people import Person
 from backend.commands.tour.report import Report, TourFailed, check
-from chat.client import ChatClient, Refused
+from chat.client import ChatClient, LocalLog, Refused
 
 
-def device(url: str, person: Person, namespace: str) -> ChatClient:
-    """A phone or a desk of `person`; every connection is opened with a fresh ticket."""
+def device(url: str, person: Person, namespace: str, *, logs: dict[str, LocalLog] | None = None) -> ChatClient:
+    """A phone or a desk of `person`; every connection is opened with a fresh ticket. `logs` is what it has already."""
 
     async def ticket() -> str:
         return str((await person.post("/api/socket-tickets"))["ticket"])
 
-    return ChatClient(url, ticket, namespace=namespace, device=f"tour-{uuid.uuid4()}")
+    return ChatClient(url, ticket, namespace=namespace, device=f"tour-{uuid.uuid4()}", logs=logs)
 
 
 async def consult(
@@ -64,9 +64,7 @@ async def consult(
             await phone.stop()
             await desk.act("note:add", conv, text="群众已走，下次回访。")
             await desk.send(conv, answers[1])
-            async with ChatClient(
-                url, phone._get_ticket, namespace="/citizen", device="tour-back", logs=phone.logs
-            ) as back:
+            async with device(url, citizen, "/citizen", logs=phone.logs) as back:
                 texts = await back.until_texts(conv, question, *answers)
                 check(texts == [question, *answers], f"the log is not what was said: {texts}")
                 check(back.logs[conv].doubles == 0, "something came twice")
