@@ -134,6 +134,7 @@ def create_app(settings: Settings, services: Services | None = None, process: st
             stack.enter_context(ProcessFigures().running(exposition))
             if process is not None:
                 await stack.enter_async_context(app[SIBLINGS].listening())
+            app[keys.ADMIT_TO_SOCKETS] = app[CHAT].admission.ticket
             await stack.enter_async_context(opened.catalogue.following())
             await stack.enter_async_context(app[CHAT].running())
             yield
@@ -183,6 +184,7 @@ def _chat(server: socketio.AsyncServer, services: Services) -> ChatNode:
         redis=services.redis,
         prefix=services.database.name,
         events_per_second=services.settings.chat_events_per_second,
+        connects_per_second=services.settings.chat_connects_per_second,
     )
 
 

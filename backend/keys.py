@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from aiohttp import web
@@ -77,6 +78,8 @@ CONSULTATION_CONTEXT = web.AppKey("consultation_context", ConsultationContext)
 CONSULTATION_SEARCH = web.AppKey("consultation_search", ConsultationSearch)
 CONSULTATION_PHOTOS = web.AppKey("consultation_photos", ConsultationPhotoService)
 SOCKET_TICKETS = web.AppKey("socket_tickets", SocketTicketService)
+#: (kind, holder): raises `Unavailable` with `retry_after` while this node connects as many as it can.
+ADMIT_TO_SOCKETS = web.AppKey[Callable[[str, str], None]]("admit_to_sockets")
 TRANSCRIPTS = web.AppKey("transcripts", TranscriptService)
 IDEMPOTENCY = web.AppKey("idempotency", IdempotencyStore)
 REDIS = web.AppKey("redis", Redis)

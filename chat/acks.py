@@ -37,5 +37,5 @@ def refusal(error: DomainError) -> Ack:
         "retry": retry,
     }
     if retry:
-        found["after_ms"] = error.retry_after * 1000 if isinstance(error, RateLimited) else 1000
+        found["after_ms"] = round(getattr(error, "retry_after", 1) * 1000)
     return found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from backend.domain.consultation_content import Attachment
 from backend.domain.consultations import Consultation, Watermarks
-from backend.domain.errors import NotFound
 from backend.ports import Clock
 from backend.rest.consultation_views import consultation_json, moment, operation_json
 from backend.services.consultation_log import Committed
@@ -21,6 +20,10 @@ from chat.connections import Connection
 from chat.desks import Desks
 from chat.hub import Hub
 from chat.namespaces import Event
+
+#: Clients whose `hello` is being read for at once, of each kind, the first to come first: with more, nobody would
+#: be greeted sooner, and those who are talking would wait.
+GREETINGS = 16
 
 
 def _done(committed: Committed) -> Ack:
@@ -55,6 +58,7 @@ class Handlers:
         self._hub = hub
         self._desks = desks
         self._clock = clock
+        self._greeting = {kind: asyncio.Semaphore(GREETINGS) for kind in ("citizen", "staff")}
 
     def citizen(self) -> dict[str, Event[Any]]:
         """The table of `/citizen`."""
@@ -95,11 +99,11 @@ class Handlers:
         The operations come as `op` events after this acknowledgement: one way in, one order.
         """
         actor = connection.actor
-        known = await _in_groups(payload.cursors, lambda c: self._known(connection, c))
-        states = {state.id: state for state in known if state is not None}
-        gone = [c for c in payload.cursors if c not in states]
-        rest = await self._service.open_for(actor) if payload.rest else []
-        read = await self._service.watermarks([*states.values(), *rest])
+        async with self._greeting[actor.kind]:
+            states = await self._service.readable(actor, list(payload.cursors), "follow")
+            gone = [c for c in payload.cursors if c not in states]
+            rest = await self._service.open_for(actor) if payload.rest else []
+            read = await self._service.watermarks([*states.values(), *rest])
         convs, attach = [], []
         for consultation_id, state in states.items():
             epoch, seq = payload.cursors[consultation_id]
@@ -133,12 +137,6 @@ class Handlers:
             "epoch": state.epoch,
             "last_seq": state.last_seq,
         }
-
-    async def _known(self, connection: Connection, consultation_id: str) -> Consultation | None:
-        try:
-            return await self._service.read_for(connection.actor, consultation_id, "follow")
-        except NotFound:
-            return None
 
     async def get_ops(self, connection: Connection, payload: p.GetOps) -> Ack:
         operations, state = await self._service.operations(
@@ -287,14 +285,3 @@ class Handlers:
 
     def _now(self) -> datetime:
         return self._clock.now()
-
-
-async def _in_groups(
-    keys: Sequence[str] | dict[str, Any], work: Callable[[str], Any], size: int = 20
-) -> list[Consultation | None]:
-    """The results of `work` for each key, `size` at a time."""
-    found: list[Consultation | None] = []
-    items = list(keys)
-    for start in range(0, len(items), size):
-        found += await asyncio.gather(*(work(key) for key in items[start : start + size]))
-    return found

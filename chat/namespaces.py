@@ -21,6 +21,7 @@ from backend.rest.problems import invalid_input, problem_of
 from backend.services.socket_tickets import SocketTicketService
 from chat import payloads
 from chat.acks import Ack, UnknownEvent, UnsupportedVersion, refusal
+from chat.admission import Admission
 from chat.connections import Connection, Connections, RefreshActor
 from chat.counters import UNKNOWN
 from chat.desks import Desks
@@ -58,6 +59,7 @@ class ChatNamespace(LeanNamespace):
         hub: Hub,
         desks: Desks,
         refresh: RefreshActor,
+        admission: Admission,
     ) -> None:
         super().__init__(namespace)
         self._kind = kind
@@ -67,6 +69,7 @@ class ChatNamespace(LeanNamespace):
         self._hub = hub
         self._desks = desks
         self._refresh = refresh
+        self._admission = admission
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
         """What python-socketio hears for this namespace comes through here."""
@@ -99,6 +102,7 @@ class ChatNamespace(LeanNamespace):
             common = opening.versions.intersection(VERSIONS)
             if not common:
                 raise UnsupportedVersion("请更新小程序或刷新页面。", field="auth.v", supported=list(VERSIONS))
+            self._admission.socket(self._kind, opening.ticket)  # before the ticket is used up
             actor = await self._refresh(await self._tickets.redeem(opening.ticket))
             if actor.kind != self._kind:
                 raise Unauthenticated("这个连接不属于您的身份。")

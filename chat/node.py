@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from backend.services.consultation_log import ConsultationLog
 from backend.services.consultations import ConsultationService
 from backend.services.presence import PresenceService
 from backend.services.socket_tickets import SocketTicketService
+from chat.admission import Admission
 from chat.connections import PER_SECOND, Connection, Connections, RefreshActor
 from chat.counters import Counters
 from chat.desks import Desks
@@ -28,6 +30,10 @@ from chat.wire import EventPacket, encode
 
 #: Waiting bytes that count as one waiting packet: 256 packets are as full as 1 MB.
 BYTES_PER_PACKET = 4096
+#: People who may begin to connect to one process; see docs/operations.md.
+CONNECTS_PER_SECOND = 150.0
+#: How often the loop's lag is measured, and the weight of the latest measurement.
+_LAG_SECONDS, _LATEST = 0.25, 0.5
 
 log = structlog.get_logger()
 
@@ -95,10 +101,11 @@ class ChatNode:
         redis: Redis,
         prefix: str,
         events_per_second: float = PER_SECOND,
+        connects_per_second: float = CONNECTS_PER_SECOND,
     ) -> None:
         """`server` is of `chat.sockets.create_server`; `refresh` gives an actor's present rights or raises
         `Unauthenticated`; `prefix` keeps the hints of different databases on one Redis apart;
-        `events_per_second` bounds each socket."""
+        `events_per_second` bounds each socket, `connects_per_second` how many people may come."""
         self.server = server
         counters = Counters()
         if isinstance(server, LeanServer):
@@ -117,6 +124,7 @@ class ChatNode:
         )
         self.desks = Desks(presence=presence, connections=self.connections, asker=transport)
         self._log = log
+        self.admission = Admission(connects_per_second)
         handlers = Handlers(service=service, presence=presence, hub=self.hub, desks=self.desks, clock=clock)
         for namespace, kind, events in (
             ("/citizen", "citizen", handlers.citizen()),
@@ -132,6 +140,7 @@ class ChatNode:
                     hub=self.hub,
                     desks=self.desks,
                     refresh=refresh,
+                    admission=self.admission,
                 )
             )
 
@@ -146,10 +155,21 @@ class ChatNode:
         self._log.listen(self.hub)
         self.hub.start()
         self.desks.start()
+        measuring = asyncio.create_task(self._measure_lag(), name="loop-lag")
         try:
             yield
         finally:
+            measuring.cancel()
             self._log.forget(self.hub)
             await self.desks.stop()
             await self.hub.stop()
             await self.server.shutdown()
+
+    async def _measure_lag(self) -> None:
+        """How late the loop comes to what is due decides how many may connect."""
+        loop, lag = asyncio.get_running_loop(), 0.0
+        while True:
+            due = loop.time() + _LAG_SECONDS
+            await asyncio.sleep(_LAG_SECONDS)
+            lag += _LATEST * (loop.time() - due - lag)
+            self.admission.follow_lag(lag)

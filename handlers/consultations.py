@@ -26,7 +26,7 @@ from backend.rest.views import Body, Id, Page, PageQuery, Query, View, moment_cu
 from backend.services.consultation_base import audience_of
 from backend.services.consultation_log import Committed
 from backend.services.consultation_reading import OPEN_STATES
-from backend.services.socket_tickets import LIFETIME
+from backend.services.socket_tickets import LIFETIME, holder_of
 
 routes = Routes("consultations")
 
@@ -97,7 +97,12 @@ async def _page(request: web.Request, found: list[Consultation], limit: int, act
 
 @routes.post("/socket-tickets", status=201)
 async def create_socket_ticket(request: web.Request, actor: Actor) -> SocketTicketView:
-    """领取一张连接凭证，用来打开实时咨询的连接。"""
+    """领取一张连接凭证，用来打开实时咨询的连接。
+
+    很多人同时连接时回答 503：在 `retry_after` 秒后再来，届时一定能领到。
+    """
+    if actor.kind in ("citizen", "staff"):
+        request.config_dict[keys.ADMIT_TO_SOCKETS](actor.kind, holder_of(actor))
     ticket = await request.config_dict[keys.SOCKET_TICKETS].issue(actor)
     return SocketTicketView(
         ticket=ticket,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 import socket
 import tempfile
@@ -15,6 +16,13 @@ from backend.domain.errors import DomainError
 
 FREE_BYTES = 200 * 2**20
 """Below this much room nothing is started: photographs and logs need some, too."""
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted when everybody comes back at once; the kernel's somaxconn bounds it."""
+
+_MOST_FILES = 262_144
+_ENOUGH_FILES = 16_384
+"""Open files for 10,000 sockets and the requests of those who come."""
 
 DEFAULT_PORT = 8080
 _PORTS_TRIED = 200
@@ -41,6 +49,18 @@ def make_writable(var: Path) -> None:
         ) from None
     if free < FREE_BYTES:
         raise CommandError(_full(var, free))
+
+
+def allow_many_files() -> str | None:
+    """Let this process have as many open files as it may. What to do when they are few for a node, else None."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    if soft == resource.RLIM_INFINITY or soft >= _ENOUGH_FILES:
+        return None
+    return f"at most {soft} open files, one for each socket: raise the hard limit (LimitNOFILE=65536 in the unit)"
 
 
 def _full(var: Path, free: int) -> str:
@@ -70,7 +90,7 @@ def listen(host: str, port: int | None) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((address[0], candidate, *address[2:]))
             # At once: until someone listens, another starting system could bind the same port.
-            listener.listen(1024)
+            listener.listen(BACKLOG)
         except OSError as error:
             listener.close()
             if error.errno == errno.EADDRINUSE:

@@ -22,7 +22,7 @@ import uvloop
 from aiohttp import web
 
 from backend.app import create_app, leave
-from backend.commands import orders
+from backend.commands import checks, orders
 from backend.commands.environment import read_settings
 from backend.commands.errors import CommandError
 from backend.commands.first_start import prepare
@@ -43,6 +43,8 @@ def main() -> int:
     try:
         settings = read_settings()
         configure_logging(settings, process=name)
+        if few := checks.allow_many_files():
+            log.warning("few_open_files", advice=few)
         listener = socket.socket(fileno=int(descriptor))
         uvloop.run(_serve(name, settings, listener, Path(answer[0]) if answer else None))
     except (CommandError, DomainError, SampleDistrictError) as error:
@@ -66,7 +68,7 @@ async def _serve(name: str, settings: Settings, listener: socket.socket, answer:
             gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 20)
-            await web.SockSite(runner, listener, backlog=1024).start()
+            await web.SockSite(runner, listener, backlog=checks.BACKLOG).start()
             log.info("serving")
             watching = asyncio.create_task(_end_with_the_epoch(services.consultation_epochs, stop), name="epoch")
             await stop.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -52,7 +53,7 @@ class Problem(BaseModel):
     field: str | None = None
     errors: list[FieldProblem] | None = None
     request_id: str | None = None
-    retry_after: int | None = None
+    retry_after: int | float | None = None
 
 
 def status_of(kind: type[errors.DomainError]) -> int:
@@ -83,7 +84,7 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
         headers=headers,
     )
     if problem.retry_after is not None:
-        response.headers["Retry-After"] = str(problem.retry_after)
+        response.headers["Retry-After"] = str(math.ceil(problem.retry_after))
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="banshi"'
     response.headers["Cache-Control"] = "no-store"

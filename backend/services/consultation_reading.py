@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,6 +40,16 @@ class ConsultationReading(ConsultationBase):
         state = await self.get(actor, consultation_id)
         await self._readings.note(actor, state, what)
         return state
+
+    async def readable(self, actor: Actor, consultation_ids: Sequence[str], what: str) -> dict[str, Consultation]:
+        """As `read_for`, of all of these that the actor may read."""
+        if not consultation_ids:
+            return {}
+        require(actor, Permission.READ_CONSULTATION)
+        found = await self._store.states(consultation_ids)
+        states = {c: found[c] for c in consultation_ids if c in found and may_read(actor, found[c])}
+        await asyncio.gather(*(self._readings.note(actor, state, what) for state in states.values()))
+        return states
 
     async def operations(
         self, actor: Actor, consultation_id: str, *, after: int, limit: int = MAX_OPS

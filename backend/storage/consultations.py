@@ -228,6 +228,22 @@ class ConsultationStore:
                 state = apply(state, operation)
         return state
 
+    async def states(self, consultation_ids: Sequence[str]) -> dict[str, Consultation]:
+        """As `state`, of those that exist, with two looks for all; one more for each whose cache is behind."""
+        try:
+            documents = await self._states.find({"_id": {"$in": list(consultation_ids)}}).to_list(None)
+        except PyMongoError as error:
+            raise Unavailable from error
+        found = {d["_id"]: from_document(Consultation, d) for d in documents}
+        behind = await self.ahead({state.id: state.last_seq for state in found.values()}) if found else {}
+        for consultation_id in behind:
+            state = found[consultation_id]
+            while later := await self.read(consultation_id, state.last_seq):
+                for operation in later:
+                    state = apply(state, operation)
+            found[consultation_id] = state
+        return found
+
     async def opened_with(self, citizen_id: str, open_cid: str) -> str | None:
         """The consultation a citizen opened under a client id."""
         document = await self._states.find_one({"citizen.id": citizen_id, "open_cid": open_cid}, {"_id": 1})

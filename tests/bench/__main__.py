@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("search", "import", "http", "chat", "photo")
+BENCHMARKS = ("search", "import", "http", "chat", "storm", "photo")
 RESULTS = Path("bench-results")
 
 

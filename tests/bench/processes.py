@@ -46,13 +46,18 @@ class Running:
 
 @contextmanager
 def our_server(
-    settings: Settings, name: str, folder: Path, *, wrapper: Sequence[str] = ("-m", "backend.commands.server_process")
+    settings: Settings,
+    name: str,
+    folder: Path,
+    *,
+    wrapper: Sequence[str] = ("-m", "backend.commands.server_process"),
+    connects_per_second: float = 1_000_000,
 ) -> Iterator[Running]:
     """One server process of ours exactly as `run.py serve` starts it: same module, same orders, same listener.
 
     `wrapper` are the interpreter's arguments in its place (a profiler); its words go to `folder/NAME.log`.
     """
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     orders = {
         "BANSHI_MODE": settings.mode,
         "BANSHI_VAR": str(settings.var),
@@ -60,6 +65,7 @@ def our_server(
         "REDIS_URL": str(settings.redis_url),
         "BANSHI_MONGO_DATABASE": settings.mongo_database,
         "BANSHI_CHAT_EVENTS_PER_SECOND": "1000000",  # a pair here is busier than a person
+        "BANSHI_CHAT_CONNECTS_PER_SECOND": str(connects_per_second),
         "BANSHI_LOG_FORMAT": "json",
     }
     with listener, (folder / f"{name}.log").open("ab") as log:
