@@ -82,11 +82,11 @@ def test_quote_place_search_and_record(phone: OpenPhone, desk: OpenDesk, system:
     with clerk.page.expect_download() as saving:
         clerk.see("record-pdf").click()
     assert saving.value.path().read_bytes().startswith(b"%PDF-")
-    number, code = clerk.see("record-last-seq").inner_text(), clerk.see("record-code").inner_text()
+    length, code = clerk.see("record-last-seq").inner_text(), clerk.see("record-code").inner_text()
     verdict = clerk.see("verdict")
 
     def check(code: str) -> None:
-        clerk.see("check-number").fill(number)
+        clerk.see("check-number").fill(length)
         clerk.see("check-code").fill(code)
         clerk.see("check-submit").click()
 
