@@ -19,6 +19,7 @@ VENV_PYTHON = os.path.join(ROOT, ".venv", "bin", "python")  # noqa: PTH118
 #: Sub-command → (module in backend/commands, help).
 COMMANDS = {
     "serve": ("serve", "启动整个系统（默认） / run the whole system (the default)"),
+    "restart": ("restart", "逐个更换运行中的进程，不中断服务 / replace the running processes one by one"),
     "worker": ("worker", "只运行后台任务进程 / run one more background worker"),
     "import-matters": ("import_matters", "导入事项清单 / import a catalogue of matters"),
     "tour": ("tour", "走一遍主要流程并检查 / play the main job against the running system and check it"),

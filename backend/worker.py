@@ -27,15 +27,15 @@ log = structlog.get_logger()
 Job = Callable[[], Coroutine[None, None, None]]
 
 
-async def run_worker(settings: Settings, process: str | None = None) -> None:
-    """Work until SIGTERM or SIGINT. What was begun is finished or taken up by another node.
+async def run_worker(settings: Settings, process: str | None = None, ready: Callable[[], None] | None = None) -> None:
+    """Work until SIGTERM, SIGINT or SIGUSR2. What was begun is finished or taken up by another node.
 
-    `process` is its name among those of one system, who tell its figures with theirs. Raises `Unavailable` when the
-    database does not answer at the start.
+    `process` is its name among those of one system, who tell its figures with theirs; `ready` is called
+    when the work begins. Raises `Unavailable` when the database does not answer at the start.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for sign in (signal.SIGTERM, signal.SIGINT):
+    for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
         loop.add_signal_handler(sign, stop.set)
     async with open_services(settings) as services:
         log.info("worker_started")
@@ -44,6 +44,8 @@ async def run_worker(settings: Settings, process: str | None = None) -> None:
                 exposition = Exposition(process)
                 stack.enter_context(ProcessFigures().running(exposition))
                 await stack.enter_async_context(Siblings(settings.metrics_folder, exposition).listening())
+            if ready is not None:
+                ready()
             await work(services, stop)
         log.info("worker_stopped")
 

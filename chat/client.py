@@ -31,6 +31,11 @@ class ChatClient(ChatCore):
         return self.connection.connections
 
     @property
+    def kicks(self) -> list[str]:
+        """Why the server closed its connections, each time that it said so."""
+        return self.connection.kicks
+
+    @property
     def refusal(self) -> Ack | None:
         """What `connect_error` said last."""
         return self.connection.refusal

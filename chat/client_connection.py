@@ -86,6 +86,7 @@ class Connection:
         self._answer_timeout, self._beat_every = answer_timeout, beat_every
         self.connected = asyncio.Event()
         self.connections = 0
+        self.kicks: list[str] = []
         self.reason: str | None = "stopped"
         self.problem: Json | None = None
         self.refusal: Json | None = None
@@ -286,6 +287,7 @@ class Connection:
             self._heard_at = time.monotonic()
             if event == "kick" and data:
                 self._kicked = data[0]
+                self.kicks.append(str(data[0].get("code")))
                 self._hold(float(data[0].get("retry_after") or 0))
                 lost.set()
             self._hooks.heard(event, data[0] if data else None)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from backend.domain.access import Actor
 from backend.domain.consultation_operations import Audience
-from backend.domain.errors import RateLimited
+from backend.domain.errors import RateLimited, Unavailable
 from chat.order import SendOrder
 
 #: Events one socket may send a second in the long run; four times as many at once.
@@ -19,6 +19,13 @@ PER_SECOND = 15.0
 MAX_SOCKETS = 20
 #: A right that was taken away is felt after this many seconds at the latest.
 ACTOR_SECONDS = 15.0
+
+
+class NodeLeaves(Unavailable):
+    """This node sends its sockets elsewhere: one that comes only now goes there at once."""
+
+    retry_after = 1
+
 
 RefreshActor = Callable[[Actor], Awaitable[Actor]]
 
@@ -48,6 +55,11 @@ class Connection:
     @property
     def audience(self) -> Audience:
         return Audience.CITIZEN if self.namespace == "/citizen" else Audience.STAFF
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that it asked for is under way."""
+        return self._under_way > 0
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -143,11 +155,15 @@ class Connections:
     def __init__(self, *, per_second: float = PER_SECOND) -> None:
         """`per_second` bounds the events of each socket."""
         self.per_second = per_second
+        self.leaving = False
+        """Whether sockets are being sent elsewhere: none is taken any more."""
         self._by_sid: dict[str, Connection] = {}
         self._by_person: defaultdict[tuple[str, str], set[Connection]] = defaultdict(set)
 
     def add(self, connection: Connection) -> None:
-        """Raises `RateLimited` above `MAX_SOCKETS` of one person."""
+        """Raises `RateLimited` above `MAX_SOCKETS` of one person, `NodeLeaves` when sockets go elsewhere."""
+        if self.leaving:
+            raise NodeLeaves("系统正在更新，正在为您重新连接。")
         person = (connection.actor.kind, connection.actor.id)
         if len(self._by_person.get(person, ())) >= MAX_SOCKETS:
             raise RateLimited("同时打开的连接过多，请先关闭其他页面或设备。", retry_after=30)

@@ -22,22 +22,20 @@ _SPREAD_SECONDS = 1.0
 async def send_elsewhere(connections: Connections, transport: Transport, seconds: float) -> int:
     """Tell every socket to come back to another node, evenly over `seconds`; how many were told.
 
-    Those that still come meanwhile (the balancer has not noticed yet) are told in a round of their own.
+    From here on no socket is taken any more: it would have to go at once, after a greeting in vain. It is refused
+    with `retry_after`, and by then balancers know better than to bring it here again.
     """
+    connections.leaving = True
     loop = asyncio.get_running_loop()
-    deadline, told = loop.time() + seconds, 0
-    going: set[asyncio.Task[None]] = set()
-    leaving: set[Connection] = set()
-    while waiting := [c for c in connections if c not in leaving]:
-        pause = max(0.0, deadline - loop.time()) / len(waiting)
-        for connection in waiting:
-            leaving.add(connection)
-            going.add(asyncio.create_task(_send_away(connection, transport)))
-            told += 1
-            await asyncio.sleep(pause)
+    deadline = loop.time() + seconds
+    waiting = list(connections)
+    going: list[asyncio.Task[None]] = []
+    for number, connection in enumerate(waiting):
+        going.append(asyncio.create_task(_send_away(connection, transport), name="send-away"))
+        await asyncio.sleep(max(0.0, deadline - loop.time()) / (len(waiting) - number))
     if going:
         await asyncio.wait(going, timeout=ANSWERS_SECONDS + 1)
-    return told
+    return len(waiting)
 
 
 async def _send_away(connection: Connection, transport: Transport) -> None:

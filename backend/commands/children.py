@@ -15,6 +15,7 @@ from typing import Protocol
 
 from backend.commands.environment import ROOT
 from backend.commands.errors import CommandError
+from backend.commands.orders import HAND_OVER, READY_FILE
 from backend.embedded import EmbeddedError
 from backend.embedded.process import ServerProcess, die_with_parent
 
@@ -65,14 +66,19 @@ class Process:
         *,
         log: Path | None,
         listener: int | None = None,
+        ready_file: Path | None = None,
         stop_seconds: float = 10.0,
     ) -> None:
-        """`arguments` and `environment` are asked at every start: addresses may have changed."""
+        """`arguments` and `environment` are asked at every start: addresses may have changed.
+
+        `ready_file` is where the process says by `orders.say_ready` that it does its work.
+        """
         self.name = name
         self._arguments = arguments
         self._environment = environment
         self._log = log
         self._listener = listener
+        self._ready_file = ready_file
         self._stop_seconds = stop_seconds
         self._child: subprocess.Popen[bytes] | None = None
         self._asked_at = 0.0
@@ -82,6 +88,11 @@ class Process:
     def running(self) -> bool:
         """Whether it is alive."""
         return self._child is not None and self._child.poll() is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it said that it does its work."""
+        return self._ready_file is not None and self.running and self._ready_file.exists()
 
     @property
     def exit_code(self) -> int | None:
@@ -97,8 +108,12 @@ class Process:
         self._waiting = False
         assert self._child
         assert self._child.stdin
+        told = dict(self._environment())
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)
+            told[READY_FILE] = str(self._ready_file)
         with contextlib.suppress(BrokenPipeError):  # it ended already: the keeper will see
-            self._child.stdin.write(json.dumps(dict(self._environment())).encode() + b"\n")
+            self._child.stdin.write(json.dumps(told).encode() + b"\n")
             self._child.stdin.close()
 
     def warm_up(self) -> None:
@@ -124,12 +139,23 @@ class Process:
         if self._child is not None and self.running:
             self._child.send_signal(signal.SIGKILL if hasten else signal.SIGTERM)
 
+    def ask_to_hand_over(self) -> None:
+        """Another does its work now: it takes nothing new, sends its sockets away, and ends."""
+        self._asked_at = time.monotonic()
+        if self._child is not None and self.running:
+            self._child.send_signal(HAND_OVER)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it was asked to end longer ago than its end may take."""
+        return time.monotonic() > self._asked_at + self._stop_seconds
+
     def wait_stopped(self, hastened: Callable[[], bool]) -> None:
         """Wait for its graceful end as long as that may take, then kill it."""
         if self._child is None:
             return
         while self._child.poll() is None:
-            if hastened() or time.monotonic() > self._asked_at + self._stop_seconds:
+            if hastened() or self.overdue:
                 self._child.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(0.05)
@@ -191,6 +217,10 @@ class Keeper:
         """The first start; its failure is the caller's."""
         self.unit.start()
         self._started_at = time.monotonic()
+
+    def succeed(self, unit: Unit) -> None:
+        """Keep `unit`, which runs already, from now on."""
+        self.unit, self._started_at, self._quick, self._not_before = unit, time.monotonic(), 0, None
 
     def look(self) -> None:
         """Notice a death, start again when its pause is over.

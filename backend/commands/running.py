@@ -31,6 +31,10 @@ class RunInfo:
     wechat_standin_url: str | None
     started_at: str
     """RFC 3339 with +08:00."""
+    restarts: int | None = None
+    """Rolling restarts that came to an end, well or not; None: a release that knows of none."""
+    restart_problem: str = ""
+    """Why the last one was broken off."""
 
 
 @contextmanager
@@ -74,7 +78,9 @@ def read(var: Path) -> RunInfo | None:
     """The file as it stands, None when absent or unreadable."""
     try:
         document = json.loads((var / _INFO).read_text(encoding="utf-8"))
-        return RunInfo(**{field.name: document[field.name] for field in fields(RunInfo)})
+        # a system that was started by an earlier release does not say everything
+        known = {field.name for field in fields(RunInfo)}
+        return RunInfo(**{name: value for name, value in document.items() if name in known})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -24,6 +24,7 @@ from config.settings import Settings
 
 _READY_SECONDS = 60.0
 _PREPARE_SECONDS = 600.0
+_SUCCESSOR_SECONDS = 180.0  # nobody waits for it: the old one goes on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             system.start()
             say(system.greeting())
-            supervisor.watch(system.follow_moves)
+            supervisor.watch(system.tend)
             say("正在停止 / stopping …（再按一次 Ctrl-C 立即停止 / once more to hasten）")
         except Interrupted:
             pass
@@ -91,6 +92,9 @@ class _System:
         self._servers: list[Process] = []
         self._answer: Path | None = None
         self._prepared: dict[str, object] = {}
+        self._started_at = datetime.now(ZoneInfo("Asia/Shanghai"))
+        self._restarts = 0
+        self._restart_problem = ""
 
     def start(self) -> None:
         """Start everything and return when it answers."""
@@ -103,11 +107,8 @@ class _System:
         if self._logs:
             self._logs.mkdir(exist_ok=True)
         self._answer = settings.var / f".prepared.{os.getpid()}"
-        worker = self._process("worker", "backend.commands.worker_process")
-        first, *others = self._servers = [
-            self._process(f"server-{number}", "backend.commands.server_process")
-            for number in range(1, settings.workers + 1)
-        ]
+        self._worker = worker = self._process("worker")
+        first, *others = self._servers = [self._process(f"server-{n}") for n in range(1, settings.workers + 1)]
         # It imports its modules while the stores start. Whatever citizens do not wait for comes after it.
         first.warm_up()
         if settings.wechat_base_url is None and settings.mode != "production":
@@ -129,6 +130,33 @@ class _System:
         for server in self._servers:  # begun, perhaps not yet in the supervisor's care
             server.ask_to_stop(hasten=True)
             server.wait_stopped(lambda: True)
+
+    def tend(self) -> None:
+        """What is to be done from time to time."""
+        self.follow_moves()
+        if self._supervisor.take_restart():
+            self._restart()
+
+    def _restart(self) -> None:
+        """Replace the server processes and the worker one after the other, by what lies on the disk now."""
+        say("逐个更换进程 / replacing the processes one by one …")
+        try:
+            for index, old in enumerate(self._servers):
+                self.follow_moves()
+                new = self._process(old.name)
+                self._supervisor.replace(old, new, _SUCCESSOR_SECONDS)
+                self._servers[index] = new
+            new = self._process("worker")
+            self._supervisor.replace(self._worker, new, _SUCCESSOR_SECONDS)
+            self._worker = new
+        except CommandError as error:
+            self._restart_problem = str(error)
+            complain(f"the restart was broken off: {error}")
+        else:
+            self._restart_problem = ""
+            say("已全部更换 / all of them are replaced")
+        self._restarts += 1
+        self._tell()
 
     def follow_moves(self) -> None:
         """When a store came back at another address, everyone above it must learn it."""
@@ -201,7 +229,9 @@ class _System:
             stop_seconds=5.0,
         )
 
-    def _process(self, name: str, module: str) -> Process:
+    def _process(self, name: str) -> Process:
+        """A server process or the worker."""
+        module = "backend.commands.worker_process" if name == "worker" else "backend.commands.server_process"
         listener = self._listener.fileno() if self._listener and name.startswith("server") else None
 
         def arguments() -> list[str]:
@@ -218,6 +248,7 @@ class _System:
             self._environment,
             log=self._log(name),
             listener=listener,
+            ready_file=self._settings.var / f".ready.{name}",
             # a server: unnoticed, moving its sockets, their last answers, and what is under way
             stop_seconds=2 * self._settings.drain_seconds + self._settings.shutdown_grace + 8.0,
         )
@@ -270,7 +301,9 @@ class _System:
                 mongo_embedded=self._mongo is not None,
                 redis_embedded=self._redis is not None,
                 wechat_standin_url=self._standin_url or settings.wechat_base_url,
-                started_at=datetime.now(ZoneInfo("Asia/Shanghai")).isoformat(timespec="seconds"),
+                started_at=self._started_at.isoformat(timespec="seconds"),
+                restarts=self._restarts,
+                restart_problem=self._restart_problem,
             ),
         )
 

@@ -33,6 +33,9 @@ from backend.domain.errors import DomainError, Unavailable
 from config.sample_district import SampleDistrictError
 from config.settings import Settings
 
+#: What a process whose successor is there takes for its sockets and kept connections, without BANSHI_DRAIN_SECONDS.
+_HAND_OVER_SECONDS = 2.0
+
 log = structlog.get_logger()
 
 
@@ -54,9 +57,16 @@ def main() -> int:
 
 
 async def _serve(name: str, settings: Settings, listener: socket.socket, answer: Path | None) -> None:
-    stop = asyncio.Event()
+    stop, succeeded = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+
+    def hand_over() -> None:
+        succeeded.set()
+        stop.set()
+
+    loop.add_signal_handler(orders.HAND_OVER, hand_over)
     async with open_services(settings) as services:
         if answer is not None:
             _hand_over(await prepare(services), answer)
@@ -68,16 +78,25 @@ async def _serve(name: str, settings: Settings, listener: socket.socket, answer:
             gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 20)
-            await web.SockSite(runner, listener, backlog=checks.BACKLOG).start()
+            site = web.SockSite(runner, listener, backlog=checks.BACKLOG)
+            await site.start()
             log.info("serving")
+            orders.say_ready()
             watching = asyncio.create_task(_end_with_the_epoch(services.consultation_epochs, stop), name="epoch")
             await stop.wait()
             watching.cancel()
-            log.info("draining")
-            await leave(app, unnoticed=settings.drain_seconds, seconds=settings.drain_seconds)
+            log.info("draining", succeeded=succeeded.is_set())
+            if succeeded.is_set():
+                # Others accept on the same socket: what comes now is theirs. Kept connections end with an answer.
+                await site.stop()
+                seconds = settings.drain_seconds or _HAND_OVER_SECONDS
+                await asyncio.gather(leave(app, unnoticed=0, seconds=seconds), asyncio.sleep(seconds))
+            else:
+                await leave(app, unnoticed=settings.drain_seconds, seconds=settings.drain_seconds)
         finally:
             # Stops accepting, finishes what was begun, then ends what the application runs.
             await runner.cleanup()
+            log.info("stopped")
 
 
 class Epochs(Protocol):

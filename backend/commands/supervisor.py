@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from types import FrameType
 
-from backend.commands.children import Keeper, Unit
+from backend.commands.children import Keeper, Process, Unit
 from backend.commands.errors import CommandError
 from backend.commands.terminal import complain
 
@@ -37,7 +37,9 @@ class Supervisor:
 
     def __init__(self) -> None:
         self._tiers: dict[Tier, list[Keeper]] = {tier: [] for tier in Tier}
+        self._leaving: Process | None = None
         self._signals = 0
+        self._restarts_asked = False
         self.signal_name = ""
         """The first signal that asked us to stop."""
         self._waker, self._wakened = socket.socketpair()
@@ -58,6 +60,7 @@ class Supervisor:
         for end in (self._waker, self._wakened):
             end.setblocking(False)
         before = {number: signal.signal(number, self._count) for number in _STOP}
+        before[ROLL] = signal.signal(ROLL, self._ask_restart)
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._ignore)
         descriptor = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         try:
@@ -106,6 +109,40 @@ class Supervisor:
             each_time()
             self.pause()
 
+    def take_restart(self) -> bool:
+        """Whether a rolling restart was asked for since the last call."""
+        asked, self._restarts_asked = self._restarts_asked, False
+        return asked
+
+    def replace(self, old: Process, new: Process, seconds: float) -> None:
+        """Start `new` beside `old`, which ends when `new` is ready. Nothing changes when it does not become so.
+
+        Raises:
+            CommandError: `new` is not ready within `seconds`, or ended; `old` goes on.
+            Interrupted: a signal came first.
+
+        """
+        keeper = next(keeper for keepers in self._tiers.values() for keeper in keepers if keeper.unit is old)
+        try:
+            new.start()
+            self.wait_for(lambda: new.ready or not new.running, seconds, f"the new {new.name} is not ready")
+            if not new.ready:
+                why = new.last_words().removeprefix("banshi: ") or f"exit code {new.exit_code}"
+                raise CommandError(f"the new {new.name} ended: {why[:300]}")
+        except BaseException:
+            new.ask_to_stop(hasten=True)
+            new.wait_stopped(lambda: True)
+            raise
+        keeper.succeed(new)
+        self._leaving = old  # whoever stops everything meanwhile stops it, too
+        old.ask_to_hand_over()
+        while old.running and not old.overdue:
+            self._tend()
+            self.pause(0.05)
+            self._check()
+        old.wait_stopped(lambda: True)
+        self._leaving = None
+
     def restart_above(self, tier: Tier) -> None:
         """Stop what leans on `tier`, and start it again with what it knows now."""
         above = [higher for higher in Tier if higher > tier]
@@ -121,10 +158,14 @@ class Supervisor:
 
     def _stop(self, tiers: list[Tier]) -> None:
         for tier in reversed(tiers):
-            for keeper in self._tiers[tier]:
-                keeper.unit.ask_to_stop(hasten=self.hastened)
-            for keeper in self._tiers[tier]:
-                keeper.unit.wait_stopped(lambda: self.hastened)
+            units = [keeper.unit for keeper in self._tiers[tier]]
+            if self._leaving is not None and tier is Tier.SERVERS:
+                units.append(self._leaving)
+                self._leaving = None
+            for unit in units:
+                unit.ask_to_stop(hasten=self.hastened)
+            for unit in units:
+                unit.wait_stopped(lambda: self.hastened)
 
     def pause(self, seconds: float = _TICK) -> None:
         """Sleep, unless a signal comes."""
@@ -148,8 +189,13 @@ class Supervisor:
         self._signals += 1
         self.signal_name = self.signal_name or signal.Signals(number).name
 
+    def _ask_restart(self, number: int, frame: FrameType | None) -> None:
+        self._restarts_asked = True
+
     def _ignore(self, number: int, frame: FrameType | None) -> None:
         """SIGCHLD only has to wake us."""
 
 
+#: Asks for a rolling restart. SIGHUP is not it: that comes when a terminal is closed, and then everything stops.
+ROLL = signal.SIGUSR2
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

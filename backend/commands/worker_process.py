@@ -21,7 +21,7 @@ def main() -> int:
     try:
         settings = read_settings()
         configure_logging(settings, process=sys.argv[1])
-        uvloop.run(run_worker(settings, sys.argv[1]))
+        uvloop.run(run_worker(settings, sys.argv[1], orders.say_ready))
     except (CommandError, DomainError) as error:
         complain(f"worker: {error}")
         return 1

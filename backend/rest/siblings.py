@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -32,7 +32,7 @@ class Siblings:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Answer the others. Whoever had this name before is gone."""
+        """Answer the others. Whoever had this name before is gone, or about to go and no longer asked."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         own = self._folder / f"{self._exposition.process}{_SUFFIX}"
         own.unlink(missing_ok=True)
@@ -40,11 +40,14 @@ class Siblings:
         with _short(own) as path:
             listener.bind(path)
         own.chmod(0o600)
+        mine = own.stat().st_ino
         server = await asyncio.start_unix_server(self._answer, sock=listener)
         try:
             yield
         finally:
-            own.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if own.stat().st_ino == mine:  # else a successor answers by this name already
+                    own.unlink()
             server.close()
 
     async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,16 +1,24 @@
-"""Everybody talks and asks through the balancer while hosts are restarted one after the other."""
+"""Everybody talks and asks while hosts, or the processes of one, are restarted one after the other."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 import aiohttp
 
 from chat.client import ChatClient
-from tests.cluster.balancers import Balancer
 from tests.cluster.deployment import Deployment, People, Person
 from tests.cluster.nodes import ServeNode
+
+
+class Entrance(Protocol):
+    """What everybody goes through: a balancer, or a host by itself."""
+
+    @property
+    def url(self) -> str: ...
+
 
 Restart = Callable[[ServeNode], Awaitable[None]]
 
@@ -87,7 +95,7 @@ class Asker:
 
 async def talk_through_restarts(
     deployment: Deployment,
-    balancer: Balancer,
+    entrance: Entrance,
     restart: Restart,
     nodes: Iterable[ServeNode],
     *,
@@ -99,9 +107,9 @@ async def talk_through_restarts(
     Each side of each of the `talks` sends, is answered, and sends again after `pause` seconds.
     """
     async with deployment.people() as people:
-        begun = [await _begin(deployment, people, balancer.url, f"talker-{i}", pause) for i in range(talks)]
+        begun = [await _begin(deployment, people, entrance.url, f"talker-{i}", pause) for i in range(talks)]
         clients = [client for talk in begun for client in talk.sides.values()]
-        asker = Asker(await people.citizen("asker", balancer.url), balancer.url)
+        asker = Asker(await people.citizen("asker", entrance.url), entrance.url)
         work = [asyncio.create_task(talk.send(side)) for talk in begun for side in talk.sides]
         work.append(asyncio.create_task(asker.ask()))
         try:
@@ -118,6 +126,7 @@ async def talk_through_restarts(
             return {
                 "messages": sum(len(talk.acked) for talk in begun),
                 "requests": asker.answered,
+                "told": sum(client.kicks.count("restarting") for client in clients),
                 "reconnections": sum(client.connections - 1 for client in clients),
             }
         finally:

@@ -52,14 +52,14 @@ class Running:
 
     def ready(self) -> float:
         """Wait until it says where it is; the seconds since its start."""
-        wait_until(lambda: bool(self.info) or self.process.poll() is not None, "the system is up", 60)
+        wait_until(lambda: bool(self.info) or self.process.poll() is not None, "the system is up", 180)
         assert self.process.poll() is None, self.output()
         return time.monotonic() - self.begun
 
     def interrupt(self, how: signal.Signals = signal.SIGINT) -> int:
         """Stop it as Ctrl-C does; its exit code."""
         self.process.send_signal(how)
-        return self.process.wait(40)
+        return self.process.wait(120)
 
     def kill_everything(self) -> None:
         """kill -9 of the supervisor and of all that it started, at once."""

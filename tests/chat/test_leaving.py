@@ -1,0 +1,218 @@
+"""A node that is about to stop: unready first, then it sends its sockets elsewhere, and breaks off nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+import socketio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from backend.app import CHAT, create_app, leave
+from backend.composition import open_services
+from chat.sockets import Json
+from config.settings import Settings
+from tests.callers import Caller
+from tests.chat.conftest import Connect, Office
+from tests.drills.proxy import Proxy
+
+
+@dataclass
+class Leaver:
+    """A node that can be told to leave, and the line between it and the database."""
+
+    app: web.Application
+    server: TestServer
+    line: Proxy
+
+    @property
+    def url(self) -> str:
+        return str(self.server.make_url("")).rstrip("/")
+
+    @property
+    def app_leaves(self) -> bool:
+        return self.app[CHAT].connections.leaving
+
+
+@pytest.fixture
+async def leaver(settings: Settings, office: Office) -> AsyncIterator[Leaver]:
+    assert settings.mongo_url
+    address = urlsplit(settings.mongo_url)
+    assert address.port
+    async with Proxy(address.port) as line:
+        # one member is addressed, whatever the set calls itself
+        own = settings.model_copy(update={"mongo_url": f"mongodb://127.0.0.1:{line.port}/?directConnection=true"})
+        async with open_services(own) as services:
+            app = create_app(own, services)
+            async with TestServer(app) as running:
+                assert isinstance(running, TestServer)
+                yield Leaver(app, running, line)
+            # the driver says good-bye to the database and waits for the answer, which comes over this loop
+            await asyncio.to_thread(services.database.close)
+
+
+class Heard:
+    """A bare socket: everything that came, in its order, with the time of arrival."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.client = socketio.AsyncClient(reconnection=False, json=Json)
+        self.came: list[tuple[str, Any, float]] = []
+        self.refusal: Any = None
+        self.gone = asyncio.Event()
+        self.client.on("*", self._event, namespace=namespace)
+        self.client.on("disconnect", lambda *_: self.gone.set(), namespace=namespace)
+        self.client.on("connect_error", self._refused, namespace=namespace)
+
+    def _note(self, name: str, data: Any) -> None:
+        self.came.append((name, data, asyncio.get_running_loop().time()))
+
+    def _event(self, name: str, *data: Any) -> dict[str, Any]:
+        self._note(name, data[0] if data else None)
+        return {}
+
+    def _refused(self, data: Any) -> None:
+        self.refusal = data
+
+    @property
+    def kick(self) -> tuple[Any, float]:
+        (told,) = [(data, at) for name, data, at in self.came if name == "kick"]
+        return told
+
+    async def connect(self, leaver: Leaver, caller: Caller) -> bool:
+        status, answer = await caller.post("/api/socket-tickets")
+        assert status == 201, answer
+        try:
+            await self.client.connect(
+                leaver.url,
+                transports=["websocket"],
+                namespaces=[self.namespace],
+                auth={"ticket": answer["ticket"], "device": "", "v": 1},
+            )
+        except socketio.exceptions.ConnectionError:
+            return False
+        return True
+
+    async def ask(self, event: str, payload: dict[str, Any]) -> asyncio.Future[Any]:
+        """Send; the future is the answer's, which is noted among what came as `ack`."""
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def ack(data: Any) -> None:
+            self._note("ack", data)
+            answered.set_result(data)
+
+        await self.client.emit(event, payload, namespace=self.namespace, callback=ack)
+        return answered
+
+
+@asynccontextmanager
+async def opened(leaver: Leaver, caller: Caller, count: int = 1) -> AsyncIterator[list[Heard]]:
+    namespace = "/citizen" if "citizen" in caller.login else "/clerk"
+    sockets = [Heard(namespace) for _ in range(count)]
+    try:
+        for each in sockets:
+            assert await each.connect(leaver, caller)
+            assert (await asyncio.wait_for(await each.ask("hello", {"cursors": {}}), 20))["ok"]
+        yield sockets
+    finally:
+        for each in sockets:
+            await each.client.disconnect()
+
+
+async def get(leaver: Leaver, path: str) -> tuple[int, str | None]:
+    async with aiohttp.ClientSession() as http, http.get(leaver.url + path) as response:
+        await response.read()
+        return response.status, response.headers.get("Connection")
+
+
+async def test_while_nobody_knows_yet_a_leaving_node_is_unready_and_serves_everybody(
+    leaver: Leaver, connect: Connect, citizen: Caller, clerk: Caller, office: Office
+) -> None:
+    phone = await connect(citizen)  # on another node
+    conv = (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+    assert (await get(leaver, "/readyz"))[0] == 200
+    async with opened(leaver, clerk) as (desk,):
+        leaving = asyncio.create_task(leave(leaver.app, unnoticed=600, seconds=0))
+        async with asyncio.timeout(20):
+            while (await get(leaver, "/readyz"))[0] != 503:
+                assert not leaving.done()
+        # requests are served, and connections that are kept do not come here again
+        assert await get(leaver, "/api/matters") == (200, "close")
+        async with opened(leaver, clerk) as (late,):  # balancers cannot know yet: it is taken
+            message = {"conv": conv, "cid": "c1f2f9a0-2f7e-4a53-8f0b-6a1d4d0a0001", "body": {"text": "请讲"}}
+            assert (await asyncio.wait_for(await late.ask("msg:send", message), 20))["ok"]
+            await phone.until_texts(conv, "您好", "请讲", timeout=20)
+            assert (await asyncio.wait_for(await desk.ask("beat", {"convs": {}}), 20))["ok"]
+            assert "kick" not in [name for each in (desk, late) for name, _, _ in each.came]
+        leaving.cancel()
+
+
+async def test_every_socket_is_told_where_to_go_one_after_the_other(leaver: Leaver, clerk: Caller) -> None:
+    count, seconds = 8, 1.6
+    async with opened(leaver, clerk, count) as sockets:
+        begun = asyncio.get_running_loop().time()
+        await leave(leaver.app, unnoticed=0, seconds=seconds)
+        await asyncio.wait_for(asyncio.gather(*(each.gone.wait() for each in sockets)), 20)
+        told = [each.kick for each in sockets]
+    for data, _ in told:
+        assert data["code"] == "restarting"
+        assert 0 < data["retry_after"] <= 2
+    assert len({data["retry_after"] for data, _ in told}) > 1  # told at once, they would not come at once
+    times = sorted(at for _, at in told)
+    assert times[-1] - begun < 20
+    apart = [after - before for before, after in pairwise(times)]
+    # a late timer may bring two together; all of them together is what must not be
+    assert times[-1] - times[0] >= seconds / 2, apart
+    assert sum(gap > seconds / count / 4 for gap in apart) >= count // 2, apart
+
+
+async def test_what_a_socket_asked_is_answered_before_it_is_sent_away(
+    leaver: Leaver, connect: Connect, citizen: Caller, clerk: Caller, office: Office
+) -> None:
+    phone = await connect(citizen)
+    conv = (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+    async with opened(leaver, clerk) as (desk,):
+        leaver.line.hold("down")  # what the database says does not arrive
+        message = {"conv": conv, "cid": "c1f2f9a0-2f7e-4a53-8f0b-6a1d4d0a0002", "body": {"text": "请讲"}}
+        answer = await desk.ask("msg:send", message)
+        async with asyncio.timeout(20):
+            while not any(each.busy for each in leaver.app[CHAT].connections):
+                await asyncio.sleep(0)
+        leaving = asyncio.create_task(leave(leaver.app, unnoticed=0, seconds=0))
+        async with asyncio.timeout(20):
+            while not leaver.app_leaves:
+                await asyncio.sleep(0)
+        assert not leaving.done()
+        assert [name for name, _, _ in desk.came if name == "kick"] == []
+        leaver.line.heal()
+        await asyncio.wait_for(leaving, 20)
+        assert answer.done()
+        assert answer.result()["ok"]
+        await asyncio.wait_for(desk.gone.wait(), 20)
+        names = [name for name, _, _ in desk.came]
+        assert names.index("ack", 1) < names.index("kick"), names
+        await phone.until_texts(conv, "您好", "请讲", timeout=20)
+
+
+async def test_a_socket_that_comes_while_the_others_go_is_refused_with_a_time(
+    leaver: Leaver, clerk: Caller, citizen: Caller
+) -> None:
+    async with opened(leaver, clerk, 2):
+        leaving = asyncio.create_task(leave(leaver.app, unnoticed=0, seconds=600))
+        async with asyncio.timeout(20):
+            while not leaver.app_leaves:
+                await asyncio.sleep(0)
+        late = Heard("/citizen")
+        assert not await late.connect(leaver, citizen)
+        await late.client.disconnect()
+        assert late.refusal["message"] == "temporarily-unavailable"
+        assert late.refusal["data"]["retry_after"] > 0
+        leaving.cancel()
