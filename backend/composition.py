@@ -329,7 +329,9 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
             ),
             presence=presence,
             socket_tickets=SocketTicketService(store=SocketTicketStore(database)),
-            canaries=CanaryService(store=CanaryStore(database), log=consultation_log, sessions=sessions, clock=clock),
+            canaries=CanaryService(
+                store=CanaryStore(database), log=consultation_log, epochs=epochs, sessions=sessions, clock=clock
+            ),
         )
 
 

@@ -21,6 +21,7 @@ from backend.ports import Clock
 from backend.services.consultation_log import ConsultationLog, Draft, Request
 from backend.services.sessions import SessionService
 from backend.storage.canaries import CanaryStore
+from backend.storage.consultation_epochs import ConsultationEpochs
 
 #: A canary as old as this was left behind by a command that was killed.
 LEFT_BEHIND = timedelta(minutes=30)
@@ -42,11 +43,13 @@ class CanaryService:
         *,
         store: CanaryStore,
         log: ConsultationLog,
+        epochs: ConsultationEpochs,
         sessions: SessionService,
         clock: Clock,
     ) -> None:
         self._store = store
         self._log = log
+        self._epochs = epochs
         self._sessions = sessions
         self._clock = clock
 
@@ -74,7 +77,8 @@ class CanaryService:
                 own=False,
             ),
         ]
-        operations, state = self._log.number(None, drafts, Request(citizen, cid, "canary"), new_id())
+        epoch = await self._epochs.current()
+        operations, state = self._log.number(None, drafts, Request(citizen, cid, "canary"), new_id(), epoch)
         try:
             await self._store.add(clerk, state, operations, cid)
             asking = await self._sessions.open_citizen(citizen_id, _NAME, _NAME)

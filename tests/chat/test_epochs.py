@@ -132,6 +132,12 @@ async def test_an_epoch_never_comes_again_and_lists_become_what_the_logs_say(
     assert (third.damaged, third.without_log) == ([conv], 1)
 
 
+async def test_the_deployment_can_still_be_checked_after_a_restore(services: Services) -> None:
+    raised = await services.consultation_epochs.raise_all(datetime.now(UTC))
+    async with services.canaries.opened() as canary:
+        assert canary.consultation.epoch == raised.epoch
+
+
 async def test_the_command_refuses_while_nodes_are_connected(settings: Settings, services: Services) -> None:
     assert settings.mongo_url
     with pytest.raises(CommandError, match="still connected from"):
