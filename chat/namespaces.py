@@ -16,6 +16,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from backend.domain.errors import DomainError, Malformed, Unauthenticated
+from backend.domain.ids import is_uuid
 from backend.measures import count
 from backend.rest.problems import invalid_input, problem_of
 from backend.services.socket_tickets import SocketTicketService
@@ -158,7 +159,8 @@ class ChatNamespace(LeanNamespace):
         answer = refusal(error)
         if event is not None and event.ordered and answer["retry"] and data and isinstance(data[0], dict):
             conv, cid = data[0].get("conv"), data[0].get("cid")
-            if isinstance(conv, str) and isinstance(cid, str):
+            # what is no id will never be done, and nobody has looked yet at how long it is
+            if isinstance(conv, str) and isinstance(cid, str) and is_uuid(conv) and is_uuid(cid):
                 connection.order.refused(conv, cid, arrival)
         return answer
 

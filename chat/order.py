@@ -53,7 +53,7 @@ class SendOrder:
     def refused(self, conv: str, cid: str, arrival: int) -> None:
         """An event is to be sent again."""
         owed = self._owed.get(conv)
-        if owed is None or arrival < owed.arrival:
+        if owed is None or arrival < owed.arrival or time.monotonic() >= owed.until:
             if len(self._owed) >= _MAX:
                 self._owed.clear()
             self._owed[conv] = _Owed(arrival, cid, time.monotonic() + PATIENCE)

@@ -10,10 +10,15 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import AutoReconnect
 
-from backend.domain.errors import Unavailable
+from backend.domain.access import Actor
+from backend.domain.errors import RateLimited, Unavailable
 from backend.storage.consultations import OPS
 from chat import order
+from chat import payloads as p
 from chat.client import ChatClient
+from chat.connections import Connection
+from chat.events import Handlers
+from chat.namespaces import ChatNamespace, Event
 from chat.order import SendOrder
 from tests.callers import Caller
 from tests.chat.conftest import Connect, Office
@@ -69,6 +74,31 @@ def test_only_what_came_after_it_waits_for_the_first_that_is_missing() -> None:
     sent.admit("b", "else", sent.arrived())
     sent.admit("a", "two", sent.arrived())
     sent.admit("a", "three", sent.arrived())
+
+
+def test_what_was_given_up_does_not_hide_what_is_refused_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = SendOrder()
+    monkeypatch.setattr(order, "PATIENCE", 0.0)
+    sent.refused("a", "given up", sent.arrived())
+    monkeypatch.undo()
+    sent.refused("a", "two", sent.arrived())  # as one too many is, before its turn
+    with pytest.raises(Unavailable):
+        sent.admit("a", "three", sent.arrived())
+    sent.admit("a", "two", sent.arrived())
+
+
+def test_nothing_is_remembered_of_what_can_never_be_done() -> None:
+    """Where too many came, nobody has looked at them yet: their ids may be of any length."""
+    connection = Connection("s", "/citizen", Actor(kind="citizen", id="x"), "", 15.0)
+    event: Event[p.Send] = Event(p.Send, Handlers.send, ordered=True)  # type: ignore[arg-type]
+    conv, cid = str(uuid.uuid4()), str(uuid.uuid4())
+    for given in ({"conv": "x" * 60_000, "cid": cid}, {"conv": conv, "cid": "x" * 60_000}):
+        arrival = connection.order.arrived()
+        assert ChatNamespace._refused(RateLimited(retry_after=1), event, connection, (given,), arrival)["retry"]
+        connection.order.admit(given["conv"], "another", connection.order.arrived())
+    ChatNamespace._refused(RateLimited(retry_after=1), event, connection, ({"conv": conv, "cid": cid},), 9)
+    with pytest.raises(Unavailable):
+        connection.order.admit(conv, "another", 10)
 
 
 def test_who_gives_something_up_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
