@@ -74,11 +74,12 @@ class Feeds:
         read_log: ReadLog,
         want: Callable[[str], bool],
         unwant: Callable[[str], None],
-        moved: Callable[[str], None] = lambda _: None,
+        moved: Callable[[str], Awaitable[None]],
         counters: Counters | None = None,
     ) -> None:
         """`want` answers whether hints arrive already; when not, `listening` is to be called once they do.
-        `moved` is told when the log says that a consultation changed hands and nobody else did."""
+        `moved` is told when the log says that a consultation changed hands and nobody else did; it sends away
+        whoever may not see what the log has, which is shown after that."""
         self._transport = transport
         self._read_log = read_log
         self._want = want
@@ -130,6 +131,7 @@ class Feeds:
         feed.newest = max(feed.newest, cursor)
         self._of.setdefault(connection, set()).add(consultation_id)
         feed.probe = True
+        feed.newcomers.add(connection)
         self._wake(feed)
 
     def listening(self, consultation_id: str) -> None:
@@ -308,13 +310,15 @@ class Feeds:
         """What the log has after a number. What it does not have, nobody may claim any more."""
         claimed = feed.newest
         self.counters.reads += 1
+        newcomers, feed.newcomers = feed.newcomers, set()  # their right has just been looked at
         try:
             operations = await self._read_log(feed.consultation_id, after)
+            looked_at = probe and newcomers.issuperset(feed.cursors)
+            if not looked_at and any(o.seq > feed.checked and changes_state(o.payload) for o in operations):
+                await self._moved(feed.consultation_id)
         except BaseException:
             feed.probe = feed.probe or probe  # still to be done
             raise
-        if not probe and any(o.seq > feed.checked and changes_state(o.payload) for o in operations):
-            self._moved(feed.consultation_id)
         found = [encoded_operation(o) for o in operations]
         if found and found[0].epoch != feed.epoch:
             if found[0].epoch > feed.epoch > 0:

@@ -25,6 +25,7 @@ class Feed:
         "cursors",
         "epoch",
         "marks",
+        "newcomers",
         "newest",
         "owed",
         "probe",
@@ -43,6 +44,7 @@ class Feed:
         self.recent: deque[Encoded] = deque()
         self._kept = 0
         self.newest = 0  # the highest number known to be committed
+        self.newcomers: set[Connection] = set()  # attached since the log was read
         self.probe = False  # whether the log is to be read even if nothing newer is known
         self.task: asyncio.Task[None] | None = None
         self.retry: asyncio.TimerHandle | None = None  # until a full socket is looked at again
@@ -54,12 +56,13 @@ class Feed:
         self.owed: set[Connection] = set()  # sockets that were too full for a receipt
 
     def remember(self, fresh: Sequence[Encoded]) -> Sequence[Encoded]:
-        """Keep operations above `newest`. Returns them when they follow it without a gap, else nothing.
+        """Keep operations above `newest`. Returns them when they follow it without a gap, else nothing; nothing
+        as well where one recalls what may be before it here.
 
         A recall empties what memory keeps, its own number and later ones excepted: the log is read for
         what came before, and gives the recalled message and its edits without their texts.
         """
-        follows = fresh[0].seq == self.newest + 1
+        follows = fresh[0].seq == self.newest + 1 and not any(operation.recalls for operation in fresh[1:])
         for operation in fresh:
             if operation.recalls or (self.recent and operation.seq != self.recent[-1].seq + 1):
                 self.forget()

@@ -73,7 +73,7 @@ class Hub:
             read_log=service.log_after,
             want=self.bus.want,
             unwant=self.bus.unwant,
-            moved=self._moved,
+            moved=self._look_at,
             counters=self.counters,
         )
         self._receipts: dict[tuple[str, str, str], Receipt] = {}
@@ -160,6 +160,7 @@ class Hub:
         return bool(self._desks_for(hint["post"], hint["department"], hint["changed"]))
 
     async def _look_at(self, consultation_id: str) -> None:
+        """See who may follow it now. A hint says that it changed hands, or the log, before any hint did."""
         state = await self._service.state_of(consultation_id)
         if state is not None:
             self._checked(state)
@@ -171,10 +172,6 @@ class Hub:
         state = await self._service.state_of(consultation_id)
         if state is not None and state.state is State.WAITING_ANSWER:
             self._show_waiting(state)
-
-    def _moved(self, consultation_id: str) -> None:
-        """The log told of a change of hands before any hint did."""
-        self._later(self._look_at(consultation_id))
 
     def _checked(self, state: Consultation) -> None:
         if feed := self.feeds.get(state.id):

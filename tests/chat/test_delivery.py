@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from backend.domain.access import Actor
 from backend.domain.consultation_content import Content
-from backend.domain.consultation_operations import Message, Note, Operation, Party, Recall, Visibility
+from backend.domain.consultation_operations import Message, Note, Operation, Party, Recall, Transferred, Visibility
 from backend.rest.consultation_encoding import encoded_operation
 from chat import delivery
 from chat.connections import Connection
@@ -80,7 +80,17 @@ class Node:
         self.sockets = Sockets()
         self.gate = asyncio.Event()
         self.gate.set()
-        self.feeds = Feeds(transport=self.sockets, read_log=self.read, want=lambda _: True, unwant=lambda _: None)
+        self.looked = 0
+        self.banned: list[Connection] = []  # those a look sends away
+        self.feeds = Feeds(
+            transport=self.sockets, read_log=self.read, want=lambda _: True, unwant=lambda _: None, moved=self.look
+        )
+
+    async def look(self, consultation_id: str) -> None:
+        await asyncio.sleep(0)
+        self.looked += 1
+        for connection in self.banned:
+            self.feeds.detach(connection, consultation_id)
 
     async def read(self, consultation_id: str, after: int) -> list[Operation]:
         found = self.log[after : after + 200]
@@ -186,6 +196,36 @@ async def test_what_was_recalled_is_in_nobodys_memory_any_more() -> None:
     await node.settled()
     assert "第2句" not in json.dumps(node.sockets.taken[later], ensure_ascii=False)
     assert node.sockets.seqs(later) == [1, 2, 3]
+
+
+async def test_what_was_recalled_while_its_hint_waited_is_not_shown() -> None:
+    node, phone = Node([said(1)]), reader()
+    node.feeds.attach(phone, CONV, 0)
+    await node.settled()
+    recall = said(3, payload=Recall(2))
+    node.log += [said(2, recalled_by=3), recall]
+    node.hint(said(2), recall)  # of one message
+    await node.settled()
+    assert "第2句" not in json.dumps(node.sockets.taken[phone], ensure_ascii=False)
+    assert node.sockets.seqs(phone) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("coming", [False, True])
+async def test_who_may_not_read_any_more_is_sent_away_before_the_log_is_shown(coming: bool) -> None:
+    """Another node's change of hands that no hint told of: the sweep found it, or another reader's coming."""
+    node, desk, phone = Node([said(1)]), reader("/clerk"), reader()
+    node.banned.append(desk)
+    node.feeds.attach(desk, CONV, 1)
+    await node.settled()
+    node.log += [said(2, payload=Transferred("p", "d", "转办")), said(3)]
+    if coming:
+        node.feeds.attach(phone, CONV, 1)
+    else:
+        node.sweep()
+    await node.settled()
+    assert node.looked == 1
+    assert node.sockets.seqs(desk) == []
+    assert node.sockets.seqs(phone) == ([2, 3] if coming else [])
 
 
 async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_everything_later(
