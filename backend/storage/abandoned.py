@@ -6,7 +6,8 @@ number of a log waits, and everything behind that insert. So a write that is hel
 whose connection is gone, or that nobody has gone on with for seconds, and ends them. Who was only slow is told
 that the transaction is over, and runs it again (`retry_transient`).
 
-MongoDB lets every user see and end the sessions of that very user, so this asks for no privilege.
+MongoDB lets every user see and end the sessions of that very user, so this asks for no privilege. What other
+applications do there is left alone.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ PATIENCE = 0.5
 #: Seconds without a statement after which a transaction is abandoned: its connection is gone, or it is not.
 IDLE_ALONE = 0.25
 IDLE = 5.0
+_INACTIVE = "transaction.timeInactiveMicros"
 
 
 class AbandonedTransactions:
     """Looks for them when a write is held up, at most once in `PATIENCE` seconds."""
 
-    def __init__(self, client: AsyncIOMotorClient[dict[str, Any]]) -> None:
+    def __init__(self, client: AsyncIOMotorClient[dict[str, Any]], app_name: str) -> None:
+        """`app_name` is what the clients are called whose transactions may be ended."""
         self._client = client
+        self._app_name = app_name
         self._looked = float("-inf")
         self._looking: asyncio.Task[int] | None = None
 
@@ -83,12 +87,21 @@ class AbandonedTransactions:
             [
                 {"$currentOp": {"allUsers": False, "idleConnections": True, "idleSessions": True}},
                 {"$match": {"$or": [{"type": {"$ne": "idleSession"}}, {"transaction": {"$exists": True}}]}},
-                {"$project": {"type": 1, "connectionId": 1, "lsid": 1, "transaction.timeInactiveMicros": 1}},
+                {
+                    "$project": {
+                        "type": 1,
+                        "connectionId": 1,
+                        "appName": 1,
+                        "lsid": 1,
+                        "transaction.timeInactiveMicros": 1,
+                    }
+                },
             ]
         )
         async for operation in operations:
             if operation.get("type") == "idleSession":
-                idle.append(operation)
+                if operation.get("appName") == self._app_name:
+                    idle.append(operation)
             elif "connectionId" in operation:
                 connections.add(operation["connectionId"])
         abandoned = [

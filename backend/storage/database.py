@@ -51,7 +51,7 @@ class Database:
     def __init__(self, client: AsyncIOMotorClient[Document], name: str) -> None:
         self._client = client
         self._name = name
-        self.abandoned = AbandonedTransactions(client)
+        self.abandoned = AbandonedTransactions(client, APP_NAME)
         self._db: AsyncIOMotorDatabase[Document] = client.get_database(
             name,
             codec_options=_CODEC,

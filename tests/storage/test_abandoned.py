@@ -10,6 +10,7 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from backend.composition import Services
+from backend.storage import abandoned
 from backend.storage.abandoned import AbandonedTransactions
 from config.settings import Settings
 
@@ -17,7 +18,7 @@ from config.settings import Settings
 _TAKES = """
 import sys, time
 from pymongo import MongoClient
-client = MongoClient(sys.argv[1])
+client = MongoClient(sys.argv[1], appname="banshi")
 session = client.start_session()
 session.start_transaction()
 client[sys.argv[2]].numbers.insert_one({"log": "a", "seq": 7}, session=session)
@@ -41,25 +42,29 @@ async def holder(services: Services, settings: Settings) -> asyncio.subprocess.P
 async def test_a_write_that_waits_for_a_dead_process_goes_on(
     services: Services, holder: asyncio.subprocess.Process
 ) -> None:
-    abandoned = services.database.abandoned
+    blocking = services.database.abandoned
     try:
         writing = asyncio.ensure_future(services.database["numbers"].insert_many([{"log": "a", "seq": 7}]))
         # while the other lives and its pause is short, it is left alone and the write waits
-        assert await abandoned.end() == 0
+        assert await blocking.end() == 0
         assert not (await asyncio.wait([writing], timeout=1))[0]
     finally:
         holder.kill()
         await holder.wait()
     async with asyncio.timeout(30):  # MongoDB itself would take a minute
-        with abandoned.ended_meanwhile():
+        with blocking.ended_meanwhile():
             await writing
 
 
 async def test_a_transaction_that_meets_one_of_a_dead_process_succeeds(
-    services: Services, holder: asyncio.subprocess.Process
+    services: Services, holder: asyncio.subprocess.Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     holder.kill()
     await holder.wait()
+    monkeypatch.setattr(abandoned, "IDLE", 0.0)
+    monkeypatch.setattr(abandoned, "IDLE_ALONE", 0.0)
+    # another application's are left alone
+    assert await AbandonedTransactions(services.database.raw.client, "another").end() == 0
     async with asyncio.timeout(30):
         while True:
             try:
@@ -73,5 +78,5 @@ async def test_a_transaction_that_meets_one_of_a_dead_process_succeeds(
 
 async def test_a_database_that_is_away_is_no_error_here() -> None:
     client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient("127.0.0.1:1", serverSelectionTimeoutMS=100)
-    assert await AbandonedTransactions(client).end() == 0
+    assert await AbandonedTransactions(client, "banshi").end() == 0
     client.close()
