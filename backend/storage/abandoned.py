@@ -31,6 +31,7 @@ PATIENCE = 0.5
 #: Seconds without a statement after which a transaction is abandoned: its connection is gone, or it is not.
 IDLE_ALONE = 0.25
 IDLE = 5.0
+_LOOK = 10.0  # seconds for one look
 _INACTIVE = "transaction.timeInactiveMicros"
 
 
@@ -70,7 +71,7 @@ class AbandonedTransactions:
             return 0
         self._looked = time.monotonic()
         try:
-            async with asyncio.timeout(2 * IDLE):
+            async with asyncio.timeout(_LOOK):
                 return await self._end()
         except (PyMongoError, TimeoutError) as error:
             log.warning("abandoned_transactions_not_looked_for", error=type(error).__name__)
