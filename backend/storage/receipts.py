@@ -59,13 +59,14 @@ class ReceiptStore:
     async def move(self, consultation_id: str, party: Party, delivered: int, read: int) -> Moved:
         """Move a reader's watermarks forward, never back; returns when that is written.
 
-        What is known to be written already costs nothing. Raises `Unavailable`; saying it again does no harm.
+        What is known to be written already costs nothing. What is less is looked up: another node may have written
+        more than is known here, and told it to who asks. Raises `Unavailable`; saying it again does no harm.
         """
         delivered = max(delivered, read)
         key = f"{consultation_id}:{party.kind}:{party.id}"
         known = self._known.get(key)
-        if known is not None and delivered <= known[0] and read <= known[1]:
-            return Moved(*known, forward=False)
+        if known == (delivered, read):
+            return Moved(delivered, read, forward=False)
         pending = self._pending.get(key)
         if pending is None:
             pending = self._pending[key] = _Pending(consultation_id, party)

@@ -298,3 +298,13 @@ async def test_receipts_of_two_devices_on_two_nodes_never_go_back(mongo: Failing
             await asyncio.gather(*(device(s, r) for s in stores for r in readers for _ in range(2)))
         found = {party.id: (delivered, read) for party, delivered, read in await stores[0].of("k1")}
         assert found == greatest
+
+
+async def test_a_device_that_changes_nodes_is_never_told_less_than_before(mongo: FailingMongo) -> None:
+    reader = Party("staff", "s1")
+    async with two_nodes(mongo.url) as (one, two):
+        await two.store.receipts.move("k1", reader, 19, 19)
+        told = await one.store.receipts.move("k1", reader, 30, 30)
+        assert (told.delivered, told.read) == (30, 30)
+        moved = await two.store.receipts.move("k1", reader, 10, 10)
+        assert (moved.delivered, moved.read) == (30, 30)
