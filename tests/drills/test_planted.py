@@ -96,6 +96,8 @@ async def kill_in_the_middle(s: Scene) -> None:
 async def kill_before_the_answers(s: Scene) -> None:
     """Node 1 dies after the commit, with its answers held on the line; the phone sends again."""
     for round_ in range(2):
+        async with asyncio.timeout(60):
+            await s.phone.online.wait()  # it cannot come back while its line is held
         s.line.hold("down")
         items = [s.phone.say(s.conv, f"第{round_}轮第{i}句") for i in range(8)]
         cids = {item.cid for item in items}
