@@ -138,6 +138,12 @@ async def test_each_searches_what_they_may_read_and_no_more(
     assert (await editor.get(SEARCH, params={"q": "找得到"}))[0] == 403
 
 
+async def test_the_check_of_the_deployment_is_in_nobodys_search(services: Services, login_staff: LoginStaff) -> None:
+    triage = await login_staff(Role.TRIAGE)
+    async with services.canaries.opened() as canary:
+        assert ids(await found(triage, canary.consultation.subject)) == []
+
+
 async def test_pages_are_stable_and_the_query_is_checked(citizen: Caller, office: Office) -> None:
     made = [await opened(citizen, office, f"第{n}次", "同一句话") for n in range(5)]
     seen: list[str] = []
