@@ -64,13 +64,19 @@ class Connection:
     @contextmanager
     def answering(self) -> Iterator[None]:
         """An event of this socket is being done within."""
-        self._under_way += 1
+        self.begin()
         try:
             yield
         finally:
-            self._under_way -= 1
-            if not self._under_way and self._answered is not None:
-                self._answered.set()
+            self.end()
+
+    def begin(self) -> None:
+        self._under_way += 1
+
+    def end(self) -> None:
+        self._under_way -= 1
+        if not self._under_way and self._answered is not None:
+            self._answered.set()
 
     async def all_answered(self) -> None:
         """Return at a moment when nothing that this socket asked for is under way."""
@@ -104,10 +110,19 @@ class Connection:
         """
         return Turn(self._turns, key)
 
+    def has_turn(self, key: str) -> bool:
+        """Whether an event of this key is being done, or waits to be."""
+        return key in self._turns
+
+    @property
+    def refresh_due(self) -> bool:
+        """Whether the rights of the person are to be looked up again."""
+        return time.monotonic() - self._checked > ACTOR_SECONDS
+
     async def refreshed(self, refresh: RefreshActor) -> Actor:
         """The actor with the rights of the last quarter of a minute. Raises `Unauthenticated`."""
-        now = time.monotonic()
-        if now - self._checked > ACTOR_SECONDS:
+        if self.refresh_due:
+            now = time.monotonic()
             self.actor = await refresh(self.actor)
             self._checked = now
         return self.actor

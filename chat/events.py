@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from backend.domain.consultation_content import Attachment
+from backend.domain.consultation_content import Attachment, Content
 from backend.domain.consultations import Consultation, Watermarks
 from backend.ports import Clock
 from backend.rest.consultation_views import consultation_json, moment, operation_json
@@ -19,7 +19,7 @@ from chat.acks import Ack, ok
 from chat.connections import Connection
 from chat.desks import Desks
 from chat.hub import Hub
-from chat.namespaces import Event
+from chat.namespaces import Begin, Begun, Event
 
 #: Clients whose `hello` is being read for at once, of each kind, the first to come first: with more, nobody would
 #: be greeted sooner, and those who are talking would wait.
@@ -81,7 +81,7 @@ class Handlers:
     def _both(self) -> dict[str, Event[Any]]:
         return {
             "hello": Event(p.Hello, self.hello, ordered=True),
-            "msg:send": Event(p.Send, self.send, ordered=True),
+            "msg:send": Event(p.Send, self.send, ordered=True, begin=Begin(p.plain_words, self.begin_words)),
             "msg:edit": Event(p.EditMessage, self.edit, ordered=True),
             "msg:recall": Event(p.RecallMessage, self.recall, ordered=True),
             "ops:get": Event(p.GetOps, self.get_ops),
@@ -196,6 +196,11 @@ class Handlers:
         return _done(
             await self._service.send(connection.actor, payload.conv, cid=payload.cid, content=payload.body.content())
         )
+
+    def begin_words(self, connection: Connection, words: p.Words) -> Begun:
+        """`send` for what is nothing but words."""
+        content = Content(words.text, reply_to=words.reply_to)
+        return Begun(self._service.say(connection.actor, words.conv, cid=words.cid, content=content), _done)
 
     async def edit(self, connection: Connection, payload: p.EditMessage) -> Ack:
         return _done(

@@ -6,9 +6,9 @@ two tasks for every message; that is two thirds of its CPU. Replaced here, and n
 - **Reading**: the request's own task reads, without a timer. An event (`42/namespace,7[…]`) is decoded and
   becomes one task that calls the namespace and writes the acknowledgement. Everything else (CONNECT,
   DISCONNECT, acknowledgements of clients) goes through the library's own code.
-- **Writing**: a packet is laid into the transport at once; uvloop joins what one turn of the loop writes into
-  one system call. There is no writer task but while a socket does not drain: then packets wait in a bounded
-  queue, and whoever sends does not wait for them.
+- **Writing**: what one turn of the loop lays into a socket leaves as one write, since a system call costs more
+  than all else that is done for a packet. There is no writer task but while a socket does not drain: then
+  packets wait in a bounded queue, and whoever sends does not wait for them.
 - **Being there**: one sweep for all sockets asks those whose time has come, and closes those that did not
   answer the last time.
 
@@ -23,6 +23,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import engineio
@@ -35,15 +36,11 @@ from engineio.packet import MESSAGE, OPEN
 from engineio.packet import Packet as EnginePacket
 from socketio.packet import ACK, CONNECT, DISCONNECT
 
+from chat.lean_outbox import Outbox
 from chat.wire import Json, encode, frame
 
 log = structlog.get_logger()
 
-#: Waiting packets and bytes above which a socket is given up. The pumps stop at a quarter of it.
-MAX_WAITING = 1024
-MAX_WAITING_BYTES = 4 * 1024 * 1024
-#: Bytes joined into one write when a socket drains again.
-_JOIN = 64 * 1024
 #: Packets that are neither events nor pongs (CONNECT, acknowledgements …) between two pings of a socket.
 MAX_OTHERS = 100
 #: Packets read without letting others have their turn.
@@ -65,86 +62,12 @@ class LeanNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """
         raise NotImplementedError
 
+    def client_event_at_once(self, event: str, sid: str, arguments: list[Any], answer: Callable[[Any], None]) -> bool:
+        """Begin an event that needs no task, and call `answer` when it is done. False: it needs one.
 
-class Outbox:
-    """In the place of the queue of an Engine.IO socket: writes at once, or keeps what the socket does not take."""
-
-    __slots__ = ("_draining", "_over", "_overflowed", "_protocol", "_waiting", "bytes")
-
-    def __init__(self, overflowed: Callable[[], None]) -> None:
-        """`overflowed` is told when more waits than may, before the socket is cut."""
-        self.bytes = 0
-        self._overflowed = overflowed
-        self._waiting: deque[bytes] = deque()
-        self._protocol: Any = None
-        self._draining: asyncio.Task[None] | None = None
-        self._over = False
-
-    def open(self, protocol: Any) -> None:
-        """The WebSocket is there: write what came before it."""
-        self._protocol = protocol
-        waiting, self._waiting, self.bytes = self._waiting, deque(), 0
-        for data in waiting:
-            self.lay(data)
-
-    def qsize(self) -> int:
-        return len(self._waiting)
-
-    def put_nowait(self, packet: Any) -> None:
-        ready: bytes | None = getattr(packet, "frame", None)
-        self.lay(ready if ready is not None else frame(packet.encode().encode()))
-
-    async def put(self, packet: Any) -> None:
-        """As the library sends."""
-        self.put_nowait(packet)
-
-    def lay(self, data: bytes) -> None:
-        """Write whole frames now or as soon as the socket takes them, in this order. Never waits."""
-        if self._over:
-            return
-        protocol = self._protocol
-        if protocol is not None and not self._waiting and not protocol.writing_paused:
-            if protocol.transport is not None and not protocol.transport.is_closing():
-                protocol.transport.write(data)
-            return
-        self._waiting.append(data)
-        self.bytes += len(data)
-        if len(self._waiting) > MAX_WAITING or self.bytes > MAX_WAITING_BYTES:
-            self._overflowed()
-            self.cut()
-        elif self._draining is None and protocol is not None:
-            self._draining = asyncio.create_task(self._drain(protocol), name="drain-socket")
-
-    def end(self) -> None:
-        """Take nothing more: a close frame is the last that is written."""
-        self._over = True
-        self._waiting.clear()
-        self.bytes = 0
-
-    def cut(self) -> None:
-        """End, and hold on to the connection no longer. Wakes whoever waits for it to drain."""
-        self.end()
-        if self._protocol is not None and self._protocol.transport is not None:
-            self._protocol.transport.abort()
-
-    async def _drain(self, protocol: Any) -> None:
-        """Only there while the socket is full."""
-        try:
-            while self._waiting:
-                await protocol._drain_helper()
-                if protocol.transport is None or protocol.transport.is_closing():
-                    break
-                joined, size = [], 0
-                while self._waiting and size < _JOIN:
-                    joined.append(self._waiting.popleft())
-                    size += len(joined[-1])
-                self.bytes -= size
-                if joined:
-                    protocol.transport.write(b"".join(joined))
-        except OSError:
-            self.end()  # the connection is lost
-        finally:
-            self._draining = None
+        Never called while an earlier event of the same socket has yet to begin.
+        """
+        return False
 
 
 class LeanWebSocket(WebSocket):  # type: ignore[misc]  # python-engineio has no types
@@ -175,6 +98,7 @@ class LeanSocket(AsyncSocket):  # type: ignore[misc]  # python-engineio has no t
         self._tasks: set[asyncio.Task[None]] = set()
         self._rare: asyncio.Task[None] | None = None
         self._others = 0
+        self._to_begin = 0  # events whose tasks have not run yet
 
     def schedule_ping(self) -> None:
         """The client answered: the sweep asks again when it is time."""
@@ -273,19 +197,28 @@ class LeanSocket(AsyncSocket):  # type: ignore[misc]  # python-engineio has no t
             return False
         if not arguments or not isinstance(arguments[0], str):
             return False
+        if not self._to_begin:
+            answer = partial(self._reply, found[1], found[2])
+            if namespace.client_event_at_once(arguments[0], sid, arguments, answer):
+                return True
+        self._to_begin += 1
         self._later(self._answer(namespace, sid, arguments, found[1], found[2]))
         return True
+
+    def _reply(self, name: bytes, number: bytes, answer: Any) -> None:
+        if number and not self.closed:
+            self.queue.lay(frame(b"43%b,%b[%b]" % (name, number, b"" if answer is None else encode(answer))))
 
     async def _answer(
         self, namespace: LeanNamespace, sid: str, arguments: list[Any], name: bytes, number: bytes
     ) -> None:
+        self._to_begin -= 1
         try:
             answer = await namespace.client_event(arguments[0], sid, *arguments[1:])
         except Exception:
             log.exception("socket_event_failed")
             return
-        if number and not self.closed:
-            self.queue.lay(frame(b"43%b,%b[%b]" % (name, number, b"" if answer is None else encode(answer))))
+        self._reply(name, number, answer)
 
     async def _other(self, data: bytes) -> bool:
         """Let the library do what is rare. False when it is nothing a client may send."""

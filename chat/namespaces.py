@@ -6,6 +6,7 @@ the services' access table, as over HTTP.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from backend.domain.errors import DomainError, Malformed, Unauthenticated
 from backend.domain.ids import is_uuid
 from backend.measures import count
 from backend.rest.problems import invalid_input, problem_of
+from backend.services.consultation_log import Committed
 from backend.services.socket_tickets import SocketTicketService
 from chat import payloads
 from chat.acks import Ack, UnknownEvent, UnsupportedVersion, refusal
@@ -37,13 +39,34 @@ P = TypeVar("P", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What was asked of the log: when `done` has a result, `ack` makes the acknowledgement of it."""
+
+    done: asyncio.Future[Committed]
+    ack: Callable[[Committed], Ack]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """How an event is begun without waiting for anything. `read` gives its consultation and what `start` wants,
+    or None for a payload that is to be read carefully; `start` raises as the event's `handle`."""
+
+    read: Callable[[Any], tuple[str, Any] | None]
+    start: Callable[[Connection, Any], Begun]
+
+
+@dataclass(frozen=True, slots=True)
 class Event(Generic[P]):
-    """How an event is read and answered. `ordered` events of one consultation are done one by one."""
+    """How an event is read and answered. `ordered` events of one consultation are done one by one.
+
+    `begin` is for an event whose place is kept by the log: it does not wait for the one before.
+    """
 
     payload: type[P]
     handle: Callable[[Connection, P], Awaitable[Ack]]
     ordered: bool = False
     acked: bool = True
+    begin: Begin | None = None
 
 
 class ChatNamespace(LeanNamespace):
@@ -93,6 +116,44 @@ class ChatNamespace(LeanNamespace):
                 answer = await self._answer(event, connection, args)
         self._hub.counters.answer(UNKNOWN if known is None else event, answer, began)
         return answer if known is None or known.acked or connection is None else None
+
+    def client_event_at_once(self, event: str, sid: str, arguments: list[Any], answer: Callable[[Any], None]) -> bool:
+        """Messages: as many of a socket are under way as it sends, and the log keeps them in the order they came."""
+        found = self._events.get(event)
+        begin = found.begin if found is not None else None
+        connection = self._connections.get(sid)
+        if begin is None or connection is None or len(arguments) != 2 or connection.refresh_due:
+            return False
+        read = begin.read(arguments[1])
+        if read is None or connection.has_turn(read[0]):
+            return False
+        began = time.perf_counter()
+
+        def tell(ack: Ack) -> None:
+            self._hub.counters.answer(event, ack, began)
+            answer(ack)
+
+        try:
+            connection.spend()
+            begun = begin.start(connection, read[1])
+        except DomainError as error:
+            tell(refusal(error))
+            return True
+        connection.begin()
+
+        def done(future: asyncio.Future[Committed]) -> None:
+            try:
+                tell(begun.ack(future.result()))
+            except DomainError as error:
+                tell(refusal(error))
+            except Exception:
+                log.exception("socket_event_failed", event_name=event)
+                tell(refusal(DomainError()))
+            finally:
+                connection.end()
+
+        begun.done.add_done_callback(done)
+        return True
 
     async def _connect(self, sid: str, auth: Any) -> None:
         try:

@@ -65,7 +65,7 @@ class ServerTransport:
 
     def backlog(self, connection: Connection) -> int:
         socket = self._socket(connection)
-        return max(socket.queue.qsize(), socket.queue.bytes // BYTES_PER_PACKET) if socket is not None else 0
+        return max(socket.queue.qsize(), socket.queue.waiting_bytes // BYTES_PER_PACKET) if socket is not None else 0
 
     async def kick(self, connection: Connection, code: str, retry_after: float | None = None) -> None:
         count(self._counters.kicked, code)
@@ -73,7 +73,7 @@ class ServerTransport:
         await self.emit("kick", told, [connection])
         socket = self._socket(connection)
         await self._server.disconnect(connection.sid, namespace=connection.namespace)
-        if isinstance(socket, LeanSocket) and socket.queue.qsize():
+        if isinstance(socket, LeanSocket) and socket.queue.is_stuck:
             socket.queue.cut()  # it does not read why it has to go
 
     def _socket(self, connection: Connection) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from backend.domain.consultation_content import MAX_ATTACHMENTS
 from backend.domain.consultation_operations import CloseReason
+from backend.domain.ids import UUID_LENGTH, is_uuid
 from backend.rest.consultation_bodies import LONG, SEQ_MAX, AttachmentBody, ContentBody
 from backend.rest.views import Body, Id
 
@@ -53,6 +54,32 @@ class Act(InConversation):
 
 class Send(Act):
     body: ContentBody
+
+
+class Words(NamedTuple):
+    """A `Send` of words alone, and perhaps a quote."""
+
+    conv: str
+    cid: str
+    text: str
+    reply_to: int | None
+
+
+def plain_words(data: Any) -> tuple[str, Words] | None:
+    """`msg:send` as nearly all are, with its consultation; None for what only `Send` can read or refuse."""
+    if type(data) is not dict or len(data) != 3:
+        return None
+    conv, cid, body = data.get("conv"), data.get("cid"), data.get("body")
+    if type(body) is not dict or type(conv) is not str or type(cid) is not str:
+        return None
+    text, reply_to = body.get("text"), body.get("reply_to")
+    if len(body) != 1 + ("reply_to" in body) or type(text) is not str or not 0 < len(text) <= LONG:
+        return None
+    if reply_to is not None and not (type(reply_to) is int and 1 <= reply_to <= SEQ_MAX):
+        return None
+    if not (len(conv) == len(cid) == UUID_LENGTH and is_uuid(conv) and is_uuid(cid)):
+        return None
+    return conv, Words(conv, cid, text, reply_to)
 
 
 class EditMessage(Act):

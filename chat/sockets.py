@@ -47,15 +47,15 @@ class PlainWebSocket(WebSocket):  # type: ignore[misc]  # python-engineio has no
 class WriteQueue(asyncio.Queue[Any]):
     """What waits to be written to one socket, and how many bytes that is."""
 
-    bytes = 0
+    waiting_bytes = 0
 
     def _put(self, item: Any) -> None:
-        self.bytes += _size(item)
+        self.waiting_bytes += _size(item)
         super()._put(item)
 
     def _get(self) -> Any:
         item = super()._get()
-        self.bytes -= _size(item)
+        self.waiting_bytes -= _size(item)
         return item
 
 

@@ -7,6 +7,8 @@ import uuid
 
 import uuid_utils
 
+#: Characters of a UUID as text.
+UUID_LENGTH = 36
 _UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 
 

@@ -166,10 +166,10 @@ class ConsultationLog:
                 self._lists.talked(live.state)
             else:
                 self._lists.changed(live.id)
-            self.announce(live.state, operations)
-            for step in done:
+            for step in done:  # who asked is woken after this, with what is announced in the same write
                 live.turns.popleft()
                 step.turn.answer(Committed(step.state, step.own, step.operations))
+            self.announce(live.state, operations)
         error = landed.error
         if error is None:
             return

@@ -6,6 +6,7 @@ the log; what is returned has been committed.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from backend.domain.access import Actor, Permission, require
@@ -136,6 +137,10 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
 
         Messages have their places in the order of the calls: nothing is awaited before.
         """
+        return await self.say(actor, consultation_id, cid=cid, content=content)
+
+    def say(self, actor: Actor, consultation_id: str, *, cid: str, content: Content) -> asyncio.Future[Committed]:
+        """As `send`: the message has its place when this returns. Raises at once what needs no state to be seen."""
         check_cid(cid)
         checked_content(content)
         request = Request(party_of(actor), cid, content_fingerprint("message", content))
@@ -149,13 +154,13 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
             return [*self._taken_by(actor, state), message] if actor.kind == "staff" else [message]
 
         if not content.attachments:
-            return await self._log.say(consultation_id, request, rule)
+            return self._log.say(consultation_id, request, rule)
 
         async def resolving(state: Consultation) -> list[Draft]:
             rule(state)  # who may not speak here learns nothing of photographs
             return rule(state, await self._resolved(actor, content))
 
-        return await self._log.commit(consultation_id, request, resolving)
+        return self._log.commit(consultation_id, request, resolving)
 
     def _taken_by(self, actor: Actor, state: Consultation) -> list[Draft]:
         if state.state is State.ACTIVE:

@@ -250,7 +250,7 @@ async def test_a_frozen_client_holds_up_nobody_and_is_given_up(site: Site) -> No
             for socket in sockets:
                 socket.queue.put_nowait(packet)
             assert await other.receive_str() == packet.encode()
-    assert sockets[0].queue.bytes == 0
+    assert sockets[0].queue.waiting_bytes == 0
     await other.send_str('42/citizen,1["say"]')
     assert (await answer(other))["event"] == "say"
     await frozen.close()
@@ -278,6 +278,35 @@ async def test_a_handshake_that_fails_leaves_nothing(site: Site) -> None:
     async with site._http.get(url, headers={"Upgrade": "websocket", "Connection": "keep-alive"}) as refused:
         assert refused.status == 400
     await site.until_empty()
+
+
+async def test_what_one_turn_brings_leaves_as_one_write(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = await site.open()
+    (socket,) = site.server.eio.sockets.values()
+    protocol, writes = socket.queue._protocol, list[bytes]()
+
+    class Counting:
+        """The socket's transport, counting."""
+
+        def is_closing(self) -> bool:
+            return False
+
+        def write(self, data: bytes) -> None:
+            writes.append(data)
+            transport.write(data)
+
+    transport = protocol.transport
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "transport", Counting())
+        for number in range(10):
+            socket.queue.lay(frame(b"%d" % number))
+        assert [await wire.receive_str(timeout=20) for _ in range(10)] == [str(n) for n in range(10)]
+    assert len(writes) == 1
+    for _ in range(3_000):  # more than may wait: a turn may bring what it likes to a socket that takes it
+        socket.queue.lay(frame(b"x"))
+    socket.queue.lay(frame(b"last"))
+    socket.queue.end()  # what was laid before the end is written
+    assert [await wire.receive_str(timeout=20) for _ in range(3_001)][-1] == "last"
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536, 200_000])

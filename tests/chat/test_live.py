@@ -80,6 +80,27 @@ async def test_eight_messages_in_flight_keep_their_order(
     assert await phone.until_texts(conv, *texts) == texts
 
 
+async def test_what_has_to_be_looked_up_keeps_its_place_between_messages(
+    connect: Connect, citizen: Caller, clerk: Caller, office: Office
+) -> None:
+    phone = await connect(citizen)
+    conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
+    first = (await phone.send(conv, "一"))["seq"]
+
+    def once(event: str, **members: Any) -> Any:
+        return phone.once(event, {"conv": conv, "cid": str(uuid.uuid4()), **members})
+
+    acks = await asyncio.gather(
+        once("msg:send", body={"text": "二"}),
+        once("msg:edit", target_seq=first, text="壹"),
+        once("msg:send", body={"text": "三"}),
+        once("msg:send", body={"text": "四", "reply_to": first}),
+        once("msg:recall", target_seq=first),
+        once("msg:send", body={"text": "五"}),
+    )
+    assert [ack["seq"] for ack in acks] == list(range(first + 1, first + 7))
+
+
 async def test_both_sides_at_once_see_one_order(
     connect: Connect, citizen: Caller, clerk: Caller, office: Office
 ) -> None:
