@@ -28,9 +28,16 @@ def ok(**members: Any) -> Ack:
     return {"ok": True, **members}
 
 
+def may_be_retried(error: BaseException) -> bool:
+    """Whether the same event again may succeed. What is no refusal of ours is an error within, and passes."""
+    return (
+        isinstance(error, RateLimited | Unavailable) or not isinstance(error, DomainError) or type(error) is DomainError
+    )
+
+
 def refusal(error: DomainError) -> Ack:
     """The answer to what was refused. `retry` says whether the same event again may succeed, `after_ms` when."""
-    retry = isinstance(error, RateLimited | Unavailable) or type(error) is DomainError
+    retry = may_be_retried(error)
     found: Ack = {
         "ok": False,
         "problem": problem_of(error).model_dump(mode="json", exclude_none=True),

@@ -12,6 +12,7 @@ from backend.domain.consultations import Consultation, Watermarks
 from backend.ports import Clock
 from backend.rest.consultation_views import consultation_json, moment, operation_json
 from backend.services.consultation_log import Committed
+from backend.services.consultation_turns import Refused
 from backend.services.consultations import ConsultationService
 from backend.services.presence import PresenceService
 from chat import payloads as p
@@ -197,10 +198,11 @@ class Handlers:
             await self._service.send(connection.actor, payload.conv, cid=payload.cid, content=payload.body.content())
         )
 
-    def begin_words(self, connection: Connection, words: p.Words) -> Begun:
+    def begin_words(self, connection: Connection, words: p.Words, refused: Refused) -> Begun:
         """`send` for what is nothing but words."""
         content = Content(words.text, reply_to=words.reply_to)
-        return Begun(self._service.say(connection.actor, words.conv, cid=words.cid, content=content), _done)
+        said = self._service.say(connection.actor, words.conv, cid=words.cid, content=content, refused=refused)
+        return Begun(said, _done)
 
     async def edit(self, connection: Connection, payload: p.EditMessage) -> Ack:
         return _done(

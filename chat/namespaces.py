@@ -21,9 +21,10 @@ from backend.domain.ids import is_uuid
 from backend.measures import count
 from backend.rest.problems import invalid_input, problem_of
 from backend.services.consultation_log import Committed
+from backend.services.consultation_turns import Refused
 from backend.services.socket_tickets import SocketTicketService
 from chat import payloads
-from chat.acks import Ack, UnknownEvent, UnsupportedVersion, refusal
+from chat.acks import Ack, UnknownEvent, UnsupportedVersion, may_be_retried, refusal
 from chat.admission import Admission
 from chat.connections import Connection, Connections, RefreshActor
 from chat.counters import UNKNOWN
@@ -48,11 +49,12 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """How an event is begun without waiting for anything. `read` gives its consultation and what `start` wants,
-    or None for a payload that is to be read carefully; `start` raises as the event's `handle`."""
+    """How an event is begun without waiting for anything. `read` gives its consultation, its client id and what
+    `start` wants, or None for a payload that is to be read carefully; `start` raises as the event's `handle`, and
+    calls its last argument with what refuses the event later."""
 
-    read: Callable[[Any], tuple[str, Any] | None]
-    start: Callable[[Connection, Any], Begun]
+    read: Callable[[Any], tuple[str, str, Any] | None]
+    start: Callable[[Connection, Any, Refused], Begun]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +129,23 @@ class ChatNamespace(LeanNamespace):
         read = begin.read(arguments[1])
         if read is None or connection.has_turn(read[0]):
             return False
-        began = time.perf_counter()
+        conv, cid, wanted = read
+        began, arrival = time.perf_counter(), connection.order.arrived()
 
         def tell(ack: Ack) -> None:
             self._hub.counters.answer(event, ack, began)
             answer(ack)
 
+        def refused(error: Exception) -> None:
+            if may_be_retried(error):
+                connection.order.refused(conv, cid, arrival)
+
         try:
             connection.spend()
-            begun = begin.start(connection, read[1])
+            connection.order.admit(conv, cid, arrival)
+            begun = begin.start(connection, wanted, refused)
         except DomainError as error:
+            refused(error)
             tell(refusal(error))
             return True
         connection.begin()

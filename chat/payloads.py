@@ -65,8 +65,9 @@ class Words(NamedTuple):
     reply_to: int | None
 
 
-def plain_words(data: Any) -> tuple[str, Words] | None:
-    """`msg:send` as nearly all are, with its consultation; None for what only `Send` can read or refuse."""
+def plain_words(data: Any) -> tuple[str, str, Words] | None:
+    """`msg:send` as nearly all are, with its consultation and client id; None for what only `Send` can read or
+    refuse."""
     if type(data) is not dict or len(data) != 3:
         return None
     conv, cid, body = data.get("conv"), data.get("cid"), data.get("body")
@@ -79,7 +80,7 @@ def plain_words(data: Any) -> tuple[str, Words] | None:
         return None
     if not (len(conv) == len(cid) == UUID_LENGTH and is_uuid(conv) and is_uuid(cid)):
         return None
-    return conv, Words(conv, cid, text, reply_to)
+    return conv, cid, Words(conv, cid, text, reply_to)
 
 
 class EditMessage(Act):

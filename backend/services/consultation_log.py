@@ -29,6 +29,7 @@ from backend.services.consultation_turns import (
     Decide,
     Draft,
     Live,
+    Refused,
     Request,
     Rule,
     Step,
@@ -75,18 +76,23 @@ class ConsultationLog:
         await self._lists.close()
         await self._store.close()
 
-    def commit(self, consultation_id: str, request: Request, decide: Decide) -> asyncio.Future[Committed]:
+    def commit(
+        self, consultation_id: str, request: Request, decide: Decide, refused: Refused | None = None
+    ) -> asyncio.Future[Committed]:
         """Write what `decide` answers for the present state.
 
         It has its place when this returns, so operations of one caller keep their order. To await it raises what
         `decide` raises, `NotFound`, `IdempotencyConflict` for a client id that was used for something else,
-        `Unavailable` when it was not written or nobody knows: the same client id again is then right.
+        `Unavailable` when it was not written or nobody knows: the same client id again is then right. `refused` is
+        called with any of these at the moment of the refusal, before anything else can have its place.
         """
-        return self._queued(consultation_id, Turn(request, None, decide))
+        return self._queued(consultation_id, Turn(request, None, decide, refused))
 
-    def say(self, consultation_id: str, request: Request, rule: Rule) -> asyncio.Future[Committed]:
+    def say(
+        self, consultation_id: str, request: Request, rule: Rule, refused: Refused | None = None
+    ) -> asyncio.Future[Committed]:
         """As `commit`, for a rule that needs nothing but the state: as much as is there goes in one flight."""
-        return self._queued(consultation_id, Turn(request, rule, None))
+        return self._queued(consultation_id, Turn(request, rule, None, refused))
 
     def known(self, consultation_id: str) -> Consultation | None:
         """The state as this process knows it: a true one, perhaps not the newest."""

@@ -51,20 +51,25 @@ class CommitListener(Protocol):
 
 Rule = Callable[[Consultation], Sequence[Draft]]
 Decide = Callable[[Consultation], Awaitable[Sequence[Draft]]]
+#: Is called at the moment of a refusal.
+Refused = Callable[[Exception], None]
 
 
 class Turn:
     """One thing asked for. `rule` decides at once, `decide` may look things up; one of them is there."""
 
-    __slots__ = ("attempts", "decide", "done", "request", "rule", "written")
+    __slots__ = ("attempts", "decide", "done", "refused", "request", "rule", "written")
 
-    def __init__(self, request: Request, rule: Rule | None, decide: Decide | None) -> None:
+    def __init__(
+        self, request: Request, rule: Rule | None, decide: Decide | None, refused: Refused | None = None
+    ) -> None:
         self.request = request
         self.rule = rule
         self.decide = decide
         self.done: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self.attempts = 0
         self.written = False  # the index says that its client id is in the log
+        self.refused = refused
 
     def answer(self, committed: Committed) -> None:
         if not self.done.done():
@@ -72,6 +77,8 @@ class Turn:
 
     def fail(self, error: Exception) -> None:
         if not self.done.done():
+            if self.refused is not None:  # at once: callbacks of the future come a turn of the loop later
+                self.refused(error)
             self.done.set_exception(error)
 
 

@@ -50,6 +50,7 @@ from backend.services.consultation_base import (
 from backend.services.consultation_handling import ConsultationHandling
 from backend.services.consultation_log import Committed, Draft, Request, same_or_conflict
 from backend.services.consultation_reading import ConsultationReading
+from backend.services.consultation_turns import Refused
 from backend.storage.consultations import ClientIdTaken
 
 
@@ -139,8 +140,11 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
         """
         return await self.say(actor, consultation_id, cid=cid, content=content)
 
-    def say(self, actor: Actor, consultation_id: str, *, cid: str, content: Content) -> asyncio.Future[Committed]:
-        """As `send`: the message has its place when this returns. Raises at once what needs no state to be seen."""
+    def say(
+        self, actor: Actor, consultation_id: str, *, cid: str, content: Content, refused: Refused | None = None
+    ) -> asyncio.Future[Committed]:
+        """As `send`: the message has its place when this returns. Raises at once what needs no state to be seen;
+        `refused` is called with what is raised later, at that moment."""
         check_cid(cid)
         checked_content(content)
         request = Request(party_of(actor), cid, content_fingerprint("message", content))
@@ -154,13 +158,13 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
             return [*self._taken_by(actor, state), message] if actor.kind == "staff" else [message]
 
         if not content.attachments:
-            return self._log.say(consultation_id, request, rule)
+            return self._log.say(consultation_id, request, rule, refused)
 
         async def resolving(state: Consultation) -> list[Draft]:
             rule(state)  # who may not speak here learns nothing of photographs
             return rule(state, await self._resolved(actor, content))
 
-        return self._log.commit(consultation_id, request, resolving)
+        return self._log.commit(consultation_id, request, resolving, refused)
 
     def _taken_by(self, actor: Actor, state: Consultation) -> list[Draft]:
         if state.state is State.ACTIVE:

@@ -31,9 +31,9 @@ def said(body: Any, **changes: Any) -> dict[str, Any]:
 def test_words_are_read_as_the_model_reads_them(data: Any) -> None:
     read = plain_words(data)
     assert read is not None
-    conv, words = read
+    conv, cid, words = read
     sent = Send.model_validate(data)
-    assert (conv, words) == (sent.conv, (sent.conv, sent.cid, sent.body.text, sent.body.reply_to))
+    assert (conv, cid, words) == (sent.conv, sent.cid, (sent.conv, sent.cid, sent.body.text, sent.body.reply_to))
 
 
 @pytest.mark.parametrize(
