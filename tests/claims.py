@@ -2,7 +2,8 @@
 
 A table line in `docs/*.md` that names a test (`tests/area/test_x.py::test_y`) is a claim. The static check
 (`python -m tests.claims`) fails when a named test is not in its file; in a full run of the tests the plugin
-below fails the run when a named test was skipped, deselected or failed.
+below fails the run when a named test was skipped, deselected or failed. A line whose test is a drill is shown by
+`make drills` in the same way, and only there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,18 @@ def claimed() -> dict[str, str]:
                 for file, test in _NAMED.findall(line):
                     found.setdefault(f"{file}::{test}", str(document.relative_to(ROOT)))
     return found
+
+
+def is_drill(test_id: str) -> bool:
+    """Whether a test that exists is marked as a drill, itself or with its whole file."""
+    file, _, name = test_id.partition("::")
+    tree = ast.parse((ROOT / file).read_text())
+    marks = [node.value for node in tree.body if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
+            marks += node.decorator_list
+    each = [part for mark in marks for part in (mark.elts if isinstance(mark, ast.List) else [mark])]
+    return "pytest.mark.drill" in map(ast.unparse, each)  # cases of it that are drills are others
 
 
 def missing() -> list[str]:
@@ -66,14 +79,20 @@ class ClaimsPlugin:
         config = session.config
         if hasattr(config, "workerinput"):  # one of several processes: the first of them hears all reports
             return
-        partial = config.args != [str(a) for a in config.getini("testpaths")] or config.option.keyword
+        drills = config.option.markexpr == "drill"
+        partial = config.option.keyword or (config.args != [str(a) for a in config.getini("testpaths")] and not drills)
         if partial or config.option.collectonly or session.shouldfail:
             return
+        # one who drills a single file proves what that file claims
+        asked = tuple(config.args) if drills else ("tests",)
         shared = (ROOT.parent / "shared" / "data").is_dir()
         unproved = [
             f"{document} claims {test_id}, which {'was skipped or failed' if test_id in self._bad else 'did not run'}"
             for test_id, document in claimed().items()
-            if test_id not in self._passed - self._bad and (shared or test_id not in self._bad)
+            if is_drill(test_id) is drills
+            and test_id.startswith(asked)
+            and test_id not in self._passed - self._bad
+            and (shared or test_id not in self._bad)
         ]
         if unproved:
             reporter = config.pluginmanager.get_plugin("terminalreporter")
