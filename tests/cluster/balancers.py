@@ -113,12 +113,13 @@ class Haproxy(Balancer):
     language = "haproxy"
 
     def _command(self) -> Sequence[str]:
-        return (self.program, "-W", "-db", "-f", str(self.config_file))
+        # a UNIX socket's whole path has 97 characters at most, so it is named from where haproxy stands
+        return (self.program, "-W", "-db", "-C", str(self.folder), "-f", str(self.config_file))
 
     def _filled_in(self, text: str) -> str:
         text = _replaced(text, "maxconn 25000", "maxconn 1000")  # what any machine's limits allow
         text = _replaced(text, "bind :80", f"bind {LOOPBACK}:{self.port}")
-        return _replaced(text, "/run/haproxy/admin.sock", str(self.folder / "admin.sock"))
+        return _replaced(text, "/run/haproxy/admin.sock", "unix@admin.sock")
 
     def _marked_down(self, text: str, address: str) -> str:
         return _replaced(text, f"{address} ", f"{address} disabled ")
