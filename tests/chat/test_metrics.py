@@ -82,7 +82,8 @@ async def test_a_talk_moves_the_figures(
     assert 0 < grew("banshi_chat_event_seconds_sum", event="msg:send") < 60
     assert grew("banshi_chat_operations_committed_total", kind="message") == 5
     assert grew("banshi_chat_operations_committed_total", kind="opened") == 1
-    assert grew("banshi_chat_operations_delivered_total", way="local") >= 4
+    assert grew("banshi_chat_operations_delivered_total") >= 4  # by which way depends on when a reader joined
+    assert grew("banshi_chat_operations_delivered_total", way="local") >= 1
     assert grew("banshi_chat_commit_batch_size_sum") >= 4
     assert grew("banshi_chat_commit_seconds_count") == grew("banshi_chat_commit_batch_size_count") > 0
     assert grew("banshi_chat_receipts_written_total") >= 1

@@ -134,6 +134,8 @@ test.each([
 
 describe('two tabs of one person', () => {
   test('send the same outbox once, in order, and each shows what the other typed', async () => {
+    const log = () => [...area].find(([key]) => key.endsWith(`:log:${conv}`))?.[1] ?? ''
+    await wait(() => log().includes('您好')) // what is stored is what the other tab shows
     through.refuse = true
     through.cutAll()
     await wait(() => !phone.status.online)
