@@ -77,7 +77,7 @@ async def profile(options: Options) -> None:
                 watching.send_signal(signal.SIGINT)
                 await asyncio.to_thread(watching.wait)
             elif options.how == "cprofile":
-                os.kill(processes[options.watch], signal.SIGUSR2)
+                os.kill(processes[options.watch], signal.SIGALRM)
                 async with asyncio.timeout(60):
                     while not found.exists():
                         await asyncio.sleep(0.1)

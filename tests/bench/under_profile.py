@@ -1,6 +1,7 @@
 """A server process of ours under cProfile: `python -m tests.bench.under_profile FILE NAME FD`.
 
-SIGUSR1 begins the count, so that starting and connecting are not in it; SIGUSR2 ends it and writes FILE.
+SIGUSR1 begins the count, so that starting and connecting are not in it; SIGALRM ends it and writes FILE (SIGUSR2
+is the supervisor's).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def main() -> int:
         partial.replace(target)
 
     signal.signal(signal.SIGUSR1, lambda *_: found.enable())
-    signal.signal(signal.SIGUSR2, write)
+    signal.signal(signal.SIGALRM, write)
     return server_process.main()
 
 
