@@ -7,6 +7,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from backend.domain.access import Actor
 from backend.domain.consultation_operations import Audience
@@ -39,6 +40,7 @@ class Connection:
         self.actor = actor
         self.device = device
         self.version = 1  # of the protocol, agreed upon when it connected
+        self.socket: Any = None  # of Engine.IO, once it was written to
         self.closed = False
         self.ready = False  # said hello
         self.blocked_since: float | None = None

@@ -12,7 +12,7 @@ from backend.domain.consultations import Consultation, Watermarks
 from backend.ports import Clock
 from backend.rest.consultation_views import consultation_json, moment, operation_json
 from backend.services.consultation_log import Committed
-from backend.services.consultation_turns import Refused
+from backend.services.consultation_turns import Outcome
 from backend.services.consultations import ConsultationService
 from backend.services.presence import PresenceService
 from chat import payloads as p
@@ -20,7 +20,7 @@ from chat.acks import Ack, ok
 from chat.connections import Connection
 from chat.desks import Desks
 from chat.hub import Hub
-from chat.namespaces import Begin, Begun, Event
+from chat.namespaces import Begin, Event
 
 #: Clients whose `hello` is being read for at once, of each kind, the first to come first: with more, nobody would
 #: be greeted sooner, and those who are talking would wait.
@@ -36,8 +36,8 @@ def _done(committed: Committed) -> Ack:
         epoch=operation.epoch,
         seq=operation.seq,
         ts=moment(operation.at),
-        ver=committed.state.version,
-        state=committed.state.state.value,
+        ver=committed.after.version,
+        state=committed.after.stage.value,
         dup=committed.dup,
     )
 
@@ -82,7 +82,7 @@ class Handlers:
     def _both(self) -> dict[str, Event[Any]]:
         return {
             "hello": Event(p.Hello, self.hello, ordered=True),
-            "msg:send": Event(p.Send, self.send, ordered=True, begin=Begin(p.plain_words, self.begin_words)),
+            "msg:send": Event(p.Send, self.send, ordered=True, begin=Begin(p.plain_words, self.begin_words, _done)),
             "msg:edit": Event(p.EditMessage, self.edit, ordered=True),
             "msg:recall": Event(p.RecallMessage, self.recall, ordered=True),
             "ops:get": Event(p.GetOps, self.get_ops),
@@ -198,11 +198,10 @@ class Handlers:
             await self._service.send(connection.actor, payload.conv, cid=payload.cid, content=payload.body.content())
         )
 
-    def begin_words(self, connection: Connection, words: p.Words, refused: Refused) -> Begun:
+    def begin_words(self, connection: Connection, words: p.Words, outcome: Outcome) -> None:
         """`send` for what is nothing but words."""
         content = Content(words.text, reply_to=words.reply_to)
-        said = self._service.say(connection.actor, words.conv, cid=words.cid, content=content, refused=refused)
-        return Begun(said, _done)
+        self._service.say(connection.actor, words.conv, cid=words.cid, content=content, outcome=outcome)
 
     async def edit(self, connection: Connection, payload: p.EditMessage) -> Ack:
         return _done(

@@ -23,6 +23,7 @@ from backend.rest.consultation_encoding import encoded_operation, json_bytes
 from backend.rest.consultation_views import consultation_json, receipt_json
 from backend.services.consultation_base import may_read
 from backend.services.consultation_reading import Receipt
+from backend.services.consultation_turns import Talked
 from backend.services.consultations import ConsultationService
 from chat.connections import Connection, Connections
 from chat.counters import Counters
@@ -77,7 +78,7 @@ class Hub:
             counters=self.counters,
         )
         self._receipts: dict[tuple[str, str, str], Receipt] = {}
-        self._lists: dict[str, Consultation] = {}
+        self._lists: dict[str, Talked] = {}
         self._sweep_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -96,7 +97,7 @@ class Hub:
 
     # --- from this process -----------------------------------------------------------------------
 
-    def committed(self, state: Consultation, operations: Sequence[Operation]) -> None:
+    def committed(self, after: Talked, operations: Sequence[Operation]) -> None:
         """Operations were committed here. Whoever may not see them any more is sent away before they are shown."""
         self.counters.commit(operations)
         encoded = [encoded_operation(o) for o in operations]
@@ -104,13 +105,14 @@ class Hub:
             self.feeds.committed(encoded)
             self.bus.tell(encoded)
         else:  # other nodes look at the state before they show it, so the operations do not go with the hint
+            state = after.state
             self._expel(state)
             self.feeds.committed(encoded)
             self._checked(state)
             self._place(state)
             self.bus.tell_all(changed=state.id, **_whereabouts(state))
-        if state.state is State.WAITING_ANSWER and not changes_state(operations[-1].payload):
-            self._list_later(state)
+        if after.stage is State.WAITING_ANSWER and not changes_state(operations[-1].payload):
+            self._list_later(after)
 
     def receipt(self, consultation_id: str, reader: Party, delivered: int, read: int) -> None:
         """Somebody's watermarks moved here."""
@@ -138,6 +140,7 @@ class Hub:
 
     def _hinted(self, consultation_id: str, incoming: Incoming) -> None:
         if incoming.operations:
+            self._service.passed(consultation_id, incoming.operations[-1].seq)
             self.feeds.told(incoming.operations)
         for receipt in incoming.receipts:
             self.feeds.receipt(consultation_id, receipt)
@@ -242,14 +245,14 @@ class Hub:
         takers = [desk for desk in desks if not self.feeds.reads(desk, state.id)]
         self._transport.push("conv", json_bytes({"joined": False, **shown}), takers)
 
-    def _list_later(self, state: Consultation) -> None:
+    def _list_later(self, after: Talked) -> None:
         """More was said in what waits: tell the lists soon, however much that is until then."""
-        if state.id not in self._lists:
-            asyncio.get_running_loop().call_later(LIST_SECONDS, self._list_now, state.id)
-        self._lists[state.id] = state
+        if after.id not in self._lists:
+            asyncio.get_running_loop().call_later(LIST_SECONDS, self._list_now, after.id)
+        self._lists[after.id] = after
 
     def _list_now(self, consultation_id: str) -> None:
-        state = self._lists.pop(consultation_id)
+        state = self._lists.pop(consultation_id).state
         self._show_waiting(state)
         self.bus.tell_all(listed=state.id, **_whereabouts(state))
 

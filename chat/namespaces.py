@@ -6,7 +6,6 @@ the services' access table, as over HTTP.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,13 +20,13 @@ from backend.domain.ids import is_uuid
 from backend.measures import count
 from backend.rest.problems import invalid_input, problem_of
 from backend.services.consultation_log import Committed
-from backend.services.consultation_turns import Refused
+from backend.services.consultation_turns import Outcome
 from backend.services.socket_tickets import SocketTicketService
 from chat import payloads
 from chat.acks import Ack, UnknownEvent, UnsupportedVersion, may_be_retried, refusal
 from chat.admission import Admission
 from chat.connections import Connection, Connections, RefreshActor
-from chat.counters import UNKNOWN
+from chat.counters import UNKNOWN, Counters
 from chat.desks import Desks
 from chat.hub import Hub
 from chat.lean_sockets import LeanNamespace
@@ -40,21 +39,66 @@ P = TypeVar("P", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """What was asked of the log: when `done` has a result, `ack` makes the acknowledgement of it."""
+class Begin:
+    """How an event is begun without waiting for anything. `read` gives its consultation, its client id and what
+    `start` wants, or None for a payload that is to be read carefully; `start` raises as the event's `handle`, or
+    tells its last argument what became of it, of which `ack` makes the acknowledgement."""
 
-    done: asyncio.Future[Committed]
+    read: Callable[[Any], tuple[str, str, Any] | None]
+    start: Callable[[Connection, Any, Outcome], None]
     ack: Callable[[Committed], Ack]
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """How an event is begun without waiting for anything. `read` gives its consultation, its client id and what
-    `start` wants, or None for a payload that is to be read carefully; `start` raises as the event's `handle`, and
-    calls its last argument with what refuses the event later."""
+class _Begun:
+    """An event that was begun at once, until it is acknowledged."""
 
-    read: Callable[[Any], tuple[str, str, Any] | None]
-    start: Callable[[Connection, Any, Refused], Begun]
+    __slots__ = ("_ack", "_answer", "_arrival", "_began", "_cid", "_connection", "_conv", "_counters", "_event")
+
+    def __init__(
+        self,
+        counters: Counters,
+        connection: Connection,
+        event: str,
+        conv: str,
+        cid: str,
+        ack: Callable[[Committed], Ack],
+        answer: Callable[[Any], None],
+    ) -> None:
+        self._counters = counters
+        self._connection = connection
+        self._event = event
+        self._conv = conv
+        self._cid = cid
+        self._ack = ack
+        self._answer = answer
+        self._began = time.perf_counter()
+        self._arrival = connection.order.arrived()
+        connection.begin()
+
+    def admit(self) -> None:
+        """Whether it may be done now. Raises what refuses it."""
+        self._connection.spend()
+        self._connection.order.admit(self._conv, self._cid, self._arrival)
+
+    def committed(self, committed: Committed) -> None:
+        try:
+            self._tell(self._ack(committed))
+        except Exception:
+            log.exception("socket_event_failed", event_name=self._event)
+            self._tell(refusal(DomainError()))
+
+    def refused(self, error: Exception) -> None:
+        if may_be_retried(error):
+            self._connection.order.refused(self._conv, self._cid, self._arrival)
+        if not isinstance(error, DomainError):
+            log.error("socket_event_failed", event_name=self._event, exc_info=error)
+            error = DomainError()
+        self._tell(refusal(error))
+
+    def _tell(self, ack: Ack) -> None:
+        self._connection.end()
+        self._counters.answer(self._event, ack, self._began)
+        self._answer(ack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,38 +174,12 @@ class ChatNamespace(LeanNamespace):
         if read is None or connection.has_turn(read[0]):
             return False
         conv, cid, wanted = read
-        began, arrival = time.perf_counter(), connection.order.arrived()
-
-        def tell(ack: Ack) -> None:
-            self._hub.counters.answer(event, ack, began)
-            answer(ack)
-
-        def refused(error: Exception) -> None:
-            if may_be_retried(error):
-                connection.order.refused(conv, cid, arrival)
-
+        begun = _Begun(self._hub.counters, connection, event, conv, cid, begin.ack, answer)
         try:
-            connection.spend()
-            connection.order.admit(conv, cid, arrival)
-            begun = begin.start(connection, wanted, refused)
-        except DomainError as error:
-            refused(error)
-            tell(refusal(error))
-            return True
-        connection.begin()
-
-        def done(future: asyncio.Future[Committed]) -> None:
-            try:
-                tell(begun.ack(future.result()))
-            except DomainError as error:
-                tell(refusal(error))
-            except Exception:
-                log.exception("socket_event_failed", event_name=event)
-                tell(refusal(DomainError()))
-            finally:
-                connection.end()
-
-        begun.done.add_done_callback(done)
+            begun.admit()
+            begin.start(connection, wanted, begun)
+        except Exception as error:  # noqa: BLE001 - told to who asked
+            begun.refused(error)
         return True
 
     async def _connect(self, sid: str, auth: Any) -> None:

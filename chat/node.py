@@ -80,8 +80,10 @@ class ServerTransport:
         """The Engine.IO socket of a connection, or None when it is going or gone."""
         if connection.closed:
             return None
-        eio_sid = self._server.manager.eio_sid_from_sid(connection.sid, connection.namespace)
-        socket = self._server.eio.sockets.get(eio_sid)
+        socket = connection.socket
+        if socket is None:  # looked up once: it stays the same for as long as the connection lasts
+            eio_sid = self._server.manager.eio_sid_from_sid(connection.sid, connection.namespace)
+            socket = connection.socket = self._server.eio.sockets.get(eio_sid)
         return None if socket is None or socket.closed else socket
 
 

@@ -6,7 +6,7 @@ a database was restored from a backup: numbers of another epoch mean nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -175,16 +175,34 @@ def apply(state: Consultation | None, operation: Operation) -> Consultation:
     if operation.epoch != state.epoch or operation.seq != state.last_seq + 1:
         raise SequenceGap
     payload = operation.payload
+    seen = operation.visibility is not Visibility.STAFF and not isinstance(payload, Skip)
+    if seen and isinstance(payload, Message):
+        return _changed(state, _talked(state, (operation,)))
     changes: dict[str, Any] = {"last_seq": operation.seq}
     if changes_state(payload):
         changes["version"] = operation.seq
-    # what citizens cannot see must not show in the state either
-    if operation.visibility is not Visibility.STAFF and not isinstance(payload, Skip):
+    if seen:  # what citizens cannot see must not show in the state either
         changes["updated_at"] = operation.at
         if operation.sender.kind == "citizen" and operation.sender.id == state.citizen.id:
             changes["citizen"] = operation.sender  # under the name that is used now
-        changes |= _message(state, operation, payload) if isinstance(payload, Message) else _fold(state, operation)
+        changes |= _fold(state, operation)
     return _changed(state, changes)
+
+
+def apply_all(state: Consultation, operations: Sequence[Operation]) -> Consultation:
+    """As `apply` of one after the other; messages that follow each other are folded together."""
+    messages: list[Operation] = []
+    for operation in operations:
+        last_seq = messages[-1].seq if messages else state.last_seq
+        if operation.epoch != state.epoch or operation.seq != last_seq + 1:
+            raise SequenceGap
+        if isinstance(operation.payload, Message) and operation.visibility is not Visibility.STAFF:
+            messages.append(operation)
+        else:
+            if messages:
+                state, messages = _changed(state, _talked(state, messages)), []
+            state = apply(state, operation)
+    return _changed(state, _talked(state, messages)) if messages else state
 
 
 _NAMES = tuple(member.name for member in fields(Consultation))
@@ -265,25 +283,44 @@ def _fold(state: Consultation, operation: Operation) -> dict[str, Any]:
 _UNASSIGNED: dict[str, Any] = {"staff": None, "tier": None, "cause": None}
 
 
-def _message(state: Consultation, operation: Operation, payload: Message) -> dict[str, Any]:
-    seq, at = operation.seq, operation.at
-    text = _RECALLED if operation.recalled_by else preview_of(payload.content)
-    last = Preview(seq, operation.sender, text, at)
-    # one that was recalled is taken out where its recall follows
-    if operation.sender.kind == "staff":
-        return {
-            "last_message": last,
-            "promised_at": None,
-            "first_answered_at": state.first_answered_at or at,
-            "unanswered": (),
-            "staff_said": (*state.staff_said[1 - KEPT :], seq),
-        }
+def _talked(state: Consultation, messages: Sequence[Operation]) -> dict[str, Any]:
+    """The members that messages change which follow each other."""
+    citizen, promised_at, first_answered_at = state.citizen, state.promised_at, state.first_answered_at
     waiting = state.unanswered
-    return {
-        "last_message": last,
-        "unanswered": waiting if len(waiting) >= KEPT else (*waiting, Asked(seq, at)),
-        "citizen_said": (*state.citizen_said[1 - KEPT :], seq),
+    asked: list[Asked] = []
+    citizen_said: list[int] = []
+    staff_said: list[int] = []
+    # one that was recalled is taken out where its recall follows
+    for operation in messages:
+        sender = operation.sender
+        if sender.kind == "staff":
+            promised_at, first_answered_at = None, first_answered_at or operation.at
+            waiting = ()
+            asked.clear()
+            staff_said.append(operation.seq)
+        else:
+            if sender.kind == "citizen" and sender.id == citizen.id:
+                citizen = sender  # under the name that is used now
+            if len(waiting) + len(asked) < KEPT:
+                asked.append(Asked(operation.seq, operation.at))
+            citizen_said.append(operation.seq)
+    last = messages[-1]
+    said: Message = last.payload  # type: ignore[assignment]  # they are messages
+    text = _RECALLED if last.recalled_by else preview_of(said.content)
+    changes: dict[str, Any] = {
+        "last_seq": last.seq,
+        "updated_at": last.at,
+        "citizen": citizen,
+        "last_message": Preview(last.seq, last.sender, text, last.at),
+        "promised_at": promised_at,
+        "first_answered_at": first_answered_at,
+        "unanswered": (*waiting, *asked) if asked else waiting,
     }
+    if citizen_said:
+        changes["citizen_said"] = (*state.citizen_said, *citizen_said)[-KEPT:]
+    if staff_said:
+        changes["staff_said"] = (*state.staff_said, *staff_said)[-KEPT:]
+    return changes
 
 
 def _recalled(state: Consultation, target_seq: int) -> dict[str, Any]:

@@ -8,13 +8,24 @@ a class; everything else goes the way of `operation_json`. Both make the same ob
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
-from backend.domain.consultation_content import EMPTY
-from backend.domain.consultation_operations import Audience, Edit, Message, Note, Operation, Recall, Skip, Visibility
-from backend.rest.consultation_views import PROTOCOL_VERSION, moment, operation_json
+from backend.domain.consultation_content import EMPTY, Content
+from backend.domain.consultation_operations import (
+    Audience,
+    Edit,
+    Message,
+    Note,
+    Operation,
+    Party,
+    Recall,
+    Skip,
+    Visibility,
+)
+from backend.rest.consultation_views import PROTOCOL_VERSION, moment, operation_json, party_json
 
 
 class Encoded(NamedTuple):
@@ -60,10 +71,43 @@ def _skip(operation: Operation) -> bytes:
     return opening_of(operation.consultation_id, operation.epoch, operation.seq) + b'"kind":"skip"}'
 
 
+def _words(operation: Operation, content: Content) -> bytes | None:
+    """A message of words alone, which nearly all are; None for any other."""
+    if content.attachments or content.location or content.card or operation.visibility is not Visibility.ALL:
+        return None
+    try:
+        text = orjson.dumps(content.text)
+    except TypeError:  # half characters
+        return None
+    return (
+        b'{"v":%d,"conv":"%b","epoch":%d,"seq":%d,"kind":"message","id":"%b","cid":"%b","from":%b,"ts":"%b","vis":"all",'
+        b'"body":{"text":%b,"attachments":[],"location":null,"card":null,"reply_to":%b}}'
+        % (
+            PROTOCOL_VERSION,
+            operation.consultation_id.encode(),
+            operation.epoch,
+            operation.seq,
+            operation.id.encode(),
+            operation.cid.encode(),
+            _party(operation.sender),
+            (moment(operation.at) or "").encode(),
+            text,
+            b"null" if content.reply_to is None else b"%d" % content.reply_to,
+        )
+    )
+
+
+@lru_cache(maxsize=4096)  # who talks now
+def _party(party: Party) -> bytes:
+    return json_bytes(party_json(party))
+
+
 def _staff(operation: Operation) -> bytes:
     payload = operation.payload
     body: Any
     if isinstance(payload, Message):
+        if operation.recalled_by is None and (words := _words(operation, payload.content)):
+            return words
         body = payload.content if operation.recalled_by is None else EMPTY
     elif isinstance(payload, Edit):
         text = payload.text if operation.recalled_by is None else ""

@@ -7,6 +7,7 @@ them for HTTP.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -22,7 +23,12 @@ PROTOCOL_VERSION = 1
 
 def moment(value: datetime | None) -> str | None:
     """RFC 3339 with +08:00."""
-    return value.astimezone(SHANGHAI).isoformat(timespec="milliseconds") if value else None
+    return _moment(value) if value else None
+
+
+@lru_cache(maxsize=1024)  # of what was said just now: it is told to who said it, to readers, to other nodes
+def _moment(value: datetime) -> str:
+    return value.astimezone(SHANGHAI).isoformat(timespec="milliseconds")
 
 
 def party_json(party: Party | None) -> dict[str, str] | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from functools import lru_cache
+from typing import Literal, Protocol
 
 from backend.domain.access import Actor, Permission, Role, Target, allows
 from backend.domain.accounts import shown_name
@@ -58,9 +59,12 @@ class References(Protocol):
 
 def party_of(actor: Actor) -> Party:
     """The actor as staff and citizens see it. A citizen who gave no name has one of ours."""
-    if actor.kind == "citizen":
-        return Party("citizen", actor.id, shown_name(actor.id, actor.name))
-    return Party("staff", actor.id, actor.name)
+    return _party("citizen" if actor.kind == "citizen" else "staff", actor.id, actor.name)
+
+
+@lru_cache(maxsize=4096)  # who talks now is asked for with every message
+def _party(kind: Literal["citizen", "staff"], id_: str, name: str) -> Party:
+    return Party(kind, id_, shown_name(id_, name) if kind == "citizen" else name)
 
 
 def audience_of(actor: Actor) -> Audience:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Protocol
 
 import structlog
 
@@ -23,17 +24,26 @@ REFRESH_LOADED = 1.0
 LOADED = 20
 
 
+class Listed(Protocol):
+    """A consultation, and its state whenever it is asked for."""
+
+    id: str
+
+    @property
+    def state(self) -> Consultation | None: ...
+
+
 class LaggingLists:
     """The states that lists do not show yet."""
 
     def __init__(self, store: ConsultationStore) -> None:
         self._store = store
-        self._stale: dict[str, Consultation] = {}
+        self._stale: dict[str, Listed] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def talked(self, state: Consultation) -> None:
+    def talked(self, listed: Listed) -> None:
         """Nothing but the talk changed: lists follow within a moment."""
-        self._stale[state.id] = state
+        self._stale[listed.id] = listed
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._follow(), name="save-states")
 
@@ -52,9 +62,9 @@ class LaggingLists:
             await asyncio.sleep(REFRESH)
             if len(self._stale) > LOADED:  # spread, so that nodes do not write in step
                 await asyncio.sleep((REFRESH_LOADED - REFRESH) * random.uniform(0.7, 1.0))
-            states, self._stale = list(self._stale.values()), {}
+            states, self._stale = [listed.state for listed in self._stale.values()], {}
             try:
-                await self._store.save_talk(states)
+                await self._store.save_talk([state for state in states if state is not None])
             except Exception as error:  # noqa: BLE001 - the next talk tries again
                 # the type alone: the driver's message may hold the documents, and they hold what people said
                 log.warning("consultation_states_not_refreshed", count=len(states), error=type(error).__name__)

@@ -17,25 +17,25 @@ from collections.abc import Sequence
 
 import structlog
 
-from backend.domain.consultation_operations import SYSTEM_PARTY, Operation, Party
-from backend.domain.consultations import Consultation, SequenceGap, apply
+from backend.domain.consultation_operations import SYSTEM_PARTY, Message, Operation, Party
+from backend.domain.consultations import Consultation, SequenceGap, apply, apply_all
 from backend.domain.errors import DomainError, IdempotencyConflict, NotFound, Unavailable
 from backend.domain.ids import new_id
 from backend.ports import Clock
 from backend.services.consultation_lists import LaggingLists
 from backend.services.consultation_turns import (
+    Awaited,
     CommitListener,
     Committed,
     Decide,
     Draft,
     Live,
-    Refused,
+    Outcome,
     Request,
     Rule,
-    Step,
+    Talked,
     Turn,
     is_plain,
-    is_talk,
 )
 from backend.storage.consultation_epochs import FIRST_EPOCH
 from backend.storage.consultations import ClientIdTaken, ConsultationStore, Landed, NumberTaken
@@ -76,23 +76,21 @@ class ConsultationLog:
         await self._lists.close()
         await self._store.close()
 
-    def commit(
-        self, consultation_id: str, request: Request, decide: Decide, refused: Refused | None = None
-    ) -> asyncio.Future[Committed]:
+    def commit(self, consultation_id: str, request: Request, decide: Decide) -> asyncio.Future[Committed]:
         """Write what `decide` answers for the present state.
 
         It has its place when this returns, so operations of one caller keep their order. To await it raises what
         `decide` raises, `NotFound`, `IdempotencyConflict` for a client id that was used for something else,
-        `Unavailable` when it was not written or nobody knows: the same client id again is then right. `refused` is
-        called with any of these at the moment of the refusal, before anything else can have its place.
+        `Unavailable` when it was not written or nobody knows: the same client id again is then right.
         """
-        return self._queued(consultation_id, Turn(request, None, decide, refused))
+        outcome = Awaited()
+        self._queue(consultation_id, Turn(request, outcome, decide=decide))
+        return outcome.done
 
-    def say(
-        self, consultation_id: str, request: Request, rule: Rule, refused: Refused | None = None
-    ) -> asyncio.Future[Committed]:
-        """As `commit`, for a rule that needs nothing but the state: as much as is there goes in one flight."""
-        return self._queued(consultation_id, Turn(request, rule, None, refused))
+    def say(self, consultation_id: str, request: Request, message: Message, rule: Rule, outcome: Outcome) -> None:
+        """Write a message; `outcome` hears what became of it. As `commit`, and as many messages as are there go
+        in one flight."""
+        self._queue(consultation_id, Turn(request, outcome, message=message, rule=rule))
 
     def known(self, consultation_id: str) -> Consultation | None:
         """The state as this process knows it: a true one, perhaps not the newest."""
@@ -102,83 +100,118 @@ class ConsultationLog:
     def learned(self, state: Consultation) -> None:
         """A state that was read: the next decision may start from it."""
         live = self._entry(state.id)
-        if not live.busy and (live.state is None or live.state.last_seq < state.last_seq):
+        if not live.busy and (live.settled is None or live.last_seq < state.last_seq):
             live.state, live.stale = state, live.doubt
+
+    def passed(self, consultation_id: str, seq: int) -> None:
+        """Another node is said to have written up to a number: what is known here is read again before it is
+        used, rather than after the database refused what was decided on it."""
+        live = self._live.get(consultation_id)
+        if live is not None and live.last_seq < seq and not live.busy:
+            live.stale = True
 
     def followed(self, consultation_id: str, operations: Sequence[Operation]) -> None:
         """Committed operations that were read, of whichever node: the known state goes along."""
         live = self._live.get(consultation_id)
-        if live is None or live.busy or live.stale or live.state is None:
+        if live is None or live.busy or live.doubt or (state := live.state) is None:
             return
-        for operation in operations:
-            if operation.seq == live.state.last_seq + 1 and operation.epoch == live.state.epoch:
-                live.state = apply(live.state, operation)
+        later = [o for o in operations if o.seq > state.last_seq]
+        if later and later[0].seq == state.last_seq + 1 and later[0].epoch == state.epoch:
+            live.state, live.stale = apply_all(state, later), live.stuck
 
     # --- turns and flights -----------------------------------------------------------------------
 
-    def _queued(self, consultation_id: str, turn: Turn) -> asyncio.Future[Committed]:
+    def _queue(self, consultation_id: str, turn: Turn) -> None:
         live = self._entry(consultation_id)
         live.turns.append(turn)
         if not live.busy:
             self._advance(live)
-        return turn.done
 
     def _advance(self, live: Live) -> None:
-        """Let the next flight go: at once when it is plain talk on a known state, else from a task."""
+        """Let the next flight go: at once when it is messages on a known state, else from a task."""
         if not (live.turns or live.doubt):
             return
         live.busy = True
         if not (live.stale or live.doubt) and (flight := self._gather(live)):
-            landing = self._store.append([step.operations[0] for step in flight])
-            landing.add_done_callback(lambda done: self._came_down(live, flight, done))
+            self._store.begin_append(flight, lambda landed: self._came_down(live, flight, landed))
         else:
             task = asyncio.create_task(self._serve(live), name="consultation-turns")
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
 
-    def _came_down(self, live: Live, flight: list[Step], landing: asyncio.Future[Landed]) -> None:
+    def _came_down(self, live: Live, flight: list[Operation], landed: Landed) -> None:
         try:
-            self._landed(live, flight, landing.result())
+            self._said(live, flight, landed)
         finally:
             live.busy = False
             self._advance(live)
 
-    def _gather(self, live: Live) -> list[Step]:
-        """The plain talk at the head of the queue, decided one after the other. What is refused, looks
-        something up, or changes the state ends it: `_alone` is for that."""
-        flight: list[Step] = []
-        state = live.state
+    def _gather(self, live: Live) -> list[Operation]:
+        """The messages at the head of the queue with their numbers. One that is refused, or that something has
+        to be written before, ends them: `_alone` is for that."""
+        flight: list[Operation] = []
+        state, seq = live.settled, live.last_seq
         assert state is not None
+        now = utc(self._clock.now())
         for turn in live.turns:
-            if turn.rule is None or turn.written or len(flight) == _MAX_FLIGHT:
+            message = turn.message
+            if message is None or turn.rule is None or turn.written or len(flight) == _MAX_FLIGHT:
                 break
             try:
-                drafts = turn.rule(state)
+                if turn.rule(state, seq):
+                    break
             except Exception:  # noqa: BLE001 - decided again, and told, when it is its turn
                 break
-            if not is_talk(drafts):
-                break
-            operations, state = self.number(state, drafts, turn.request)
-            flight.append(Step(turn, operations, state))
+            seq += 1
+            request = turn.request
+            flight.append(
+                Operation(
+                    new_id(),
+                    state.id,
+                    state.epoch,
+                    seq,
+                    request.cid,
+                    request.sender,
+                    now,
+                    message,
+                    fingerprint=request.fingerprint,
+                )
+            )
         return flight
 
-    def _landed(self, live: Live, flight: list[Step], landed: Landed) -> None:
-        """Take over what was committed, announce and answer it; sort out what was not."""
+    def _said(self, live: Live, flight: list[Operation], landed: Landed) -> None:
+        """Take over the messages that were committed, answer and announce them; sort out what was not."""
         done = flight[: landed.committed]
-        if done:
-            live.state = done[-1].state
-            operations = [operation for step in done for operation in step.operations]
-            if is_plain(operations):
-                self._lists.talked(live.state)
-            else:
-                self._lists.changed(live.id)
-            for step in done:  # who asked is woken after this, with what is announced in the same write
-                live.turns.popleft()
-                step.turn.answer(Committed(step.state, step.own, step.operations))
-            self.announce(live.state, operations)
-        error = landed.error
-        if error is None:
+        after: Talked | None = None
+        for message in done:  # what is answered leaves in the same write as what is announced
+            after = live.say(message)
+            live.turns.popleft().outcome.committed(Committed(after, message, (message,)))
+        if after is not None:
+            self._lists.talked(live)
+            self.announce(after, done)
+        if landed.error is not None:
+            self._not_landed(live, len(flight) - len(done), landed.error)
+
+    def _landed(
+        self, live: Live, turn: Turn, operations: tuple[Operation, ...], state: Consultation, landed: Landed
+    ) -> None:
+        """The same for what was decided alone, with the state after it."""
+        if landed.error is not None:
+            self._not_landed(live, 1, landed.error)
             return
+        live.state = state
+        after = Talked(state)
+        if is_plain(operations):
+            self._lists.talked(live)
+        else:
+            self._lists.changed(live.id)
+        live.turns.popleft()
+        own = next(operation for operation in operations if operation.cid == turn.request.cid)
+        turn.outcome.committed(Committed(after, own, operations))
+        self.announce(after, operations)
+
+    def _not_landed(self, live: Live, missing: int, error: Exception) -> None:
+        """What is at the head of the queue was not written, or nobody knows; `missing` turns went with it."""
         head = live.turns[0]
         head.attempts += 1
         if isinstance(error, ClientIdTaken):
@@ -187,14 +220,14 @@ class ConsultationLog:
             live.stale = live.stuck = True
         else:
             live.stale = live.doubt = True
-            live.fail_after([step.turn for step in flight[landed.committed :]], error)
+            live.fail_after(list(live.turns)[:missing], error)
 
     async def _serve(self, live: Live) -> None:
         """Take turn by turn until none is left."""
         try:
             while live.turns or live.doubt:
                 fresh = False
-                if live.stale or live.doubt or live.state is None:
+                if live.stale or live.doubt or live.settled is None:
                     try:
                         await self._read(live)
                     except Exception as error:  # noqa: BLE001 - told to each who waits
@@ -206,7 +239,7 @@ class ConsultationLog:
                 if not live.turns:
                     continue
                 if flight := self._gather(live):
-                    self._landed(live, flight, await self._store.append([step.operations[0] for step in flight]))
+                    self._said(live, flight, await self._store.append(flight))
                 else:
                     await self._alone(live, live.turns[0], fresh=fresh)
         finally:
@@ -225,7 +258,7 @@ class ConsultationLog:
                 await self._answer_again(live, turn, state)
                 return
             try:
-                drafts = turn.rule(state) if turn.rule else await turn.decide(state) if turn.decide else ()
+                drafts = await turn.drafts(state)
             except DomainError:
                 if not fresh:  # refused by what another process may have changed
                     live.stale = True
@@ -235,17 +268,17 @@ class ConsultationLog:
                 if before is None:
                     raise
                 live.turns.popleft()
-                turn.answer(before)
+                turn.outcome.committed(before)
                 return
             operations, after = self.number(state, drafts, turn.request)
         except Exception as error:  # noqa: BLE001 - told to the one who asked
             live.turns.popleft()
-            turn.fail(error)
+            turn.outcome.refused(error)
             return
         landed = await self._write(operations, after)
         if landed.error is not None and not is_plain(operations):
             live.doubt = True  # a transaction that was run again may have met itself
-        self._landed(live, [Step(turn, operations, after)], landed)
+        self._landed(live, turn, operations, after, landed)
 
     async def _write(self, operations: tuple[Operation, ...], after: Consultation) -> Landed:
         if is_plain(operations):
@@ -254,7 +287,7 @@ class ConsultationLog:
             await self._store.append_with_state(operations, after)
         except Exception as error:  # noqa: BLE001 - told to the one who asked
             return Landed(0, error)
-        return Landed(1)
+        return Landed(len(operations))
 
     async def _answer_again(self, live: Live, turn: Turn, state: Consultation) -> None:
         """Answer with what the log has under this client id. Raises `IdempotencyConflict`."""
@@ -266,7 +299,7 @@ class ConsultationLog:
             turn.written, live.stale = False, True
             return
         live.turns.popleft()
-        turn.answer(before)
+        turn.outcome.committed(before)
         if before.operation.seq > state.last_seq:  # perhaps of ours, from a commit whose outcome was not known
             live.stale = live.doubt = True
 
@@ -285,7 +318,7 @@ class ConsultationLog:
         doubt, live.doubt, live.stale, live.stuck = live.doubt, False, False, False
         live.state = state
         if doubt and news:
-            self.announce(state, news)
+            self.announce(Talked(state), news)
 
     async def _caught_up(self, state: Consultation | None) -> tuple[Consultation | None, list[Operation]]:
         """The state after what was written since. None when it was not known, or the log is another one."""
@@ -294,8 +327,7 @@ class ConsultationLog:
             return None, news
         while later := await self._store.read(state.id, state.last_seq):
             try:
-                for operation in later:
-                    state = apply(state, operation)
+                state = apply_all(state, later)
             except SequenceGap:
                 return None, []
             news += later
@@ -338,13 +370,13 @@ class ConsultationLog:
         if found is None:
             return None
         same_or_conflict(found, request)
-        return Committed(state, found, (found,), dup=True)
+        return Committed(Talked(state), found, (found,), dup=True)
 
-    def announce(self, state: Consultation, operations: Sequence[Operation]) -> None:
+    def announce(self, after: Talked, operations: Sequence[Operation]) -> None:
         """Tell the listeners; one that fails is logged, since the operation is committed."""
         for listener in self._listeners:
             try:
-                listener.committed(state, operations)
+                listener.committed(after, operations)
             except Exception:
                 log.exception("commit_listener_failed")
 

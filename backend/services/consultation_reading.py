@@ -134,6 +134,10 @@ class ConsultationReading(ConsultationBase):
         self._log.followed(consultation_id, found)
         return found
 
+    def passed(self, consultation_id: str, seq: int) -> None:
+        """Another node says that it wrote up to a number."""
+        self._log.passed(consultation_id, seq)
+
     async def state_of(self, consultation_id: str) -> Consultation | None:
         """The state itself, for checking a reader's right."""
         return await self._store.state(consultation_id)

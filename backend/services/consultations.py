@@ -6,7 +6,7 @@ the log; what is returned has been committed.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from backend.domain.access import Actor, Permission, require
@@ -50,7 +50,7 @@ from backend.services.consultation_base import (
 from backend.services.consultation_handling import ConsultationHandling
 from backend.services.consultation_log import Committed, Draft, Request, same_or_conflict
 from backend.services.consultation_reading import ConsultationReading
-from backend.services.consultation_turns import Refused
+from backend.services.consultation_turns import Awaited, Outcome, Rule, Talked
 from backend.storage.consultations import ClientIdTaken
 
 
@@ -118,8 +118,9 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
             if before := await self._opened_before(actor, request):
                 return before
             raise
-        self._log.announce(state, operations)
-        return Committed(state, operations[0], operations)
+        after = Talked(state)
+        self._log.announce(after, operations)
+        return Committed(after, operations[0], operations)
 
     async def _opened_before(self, actor: Actor, request: Request) -> Committed | None:
         known = await self._store.opened_with(actor.id, request.cid)
@@ -129,7 +130,7 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
         if state is None or first is None:
             return None
         same_or_conflict(first, request)
-        return Committed(state, first, (first,), dup=True)
+        return Committed(Talked(state), first, (first,), dup=True)
 
     # --- talking ---------------------------------------------------------------------------------
 
@@ -138,33 +139,37 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
 
         Messages have their places in the order of the calls: nothing is awaited before.
         """
-        return await self.say(actor, consultation_id, cid=cid, content=content)
-
-    def say(
-        self, actor: Actor, consultation_id: str, *, cid: str, content: Content, refused: Refused | None = None
-    ) -> asyncio.Future[Committed]:
-        """As `send`: the message has its place when this returns. Raises at once what needs no state to be seen;
-        `refused` is called with what is raised later, at that moment."""
-        check_cid(cid)
-        checked_content(content)
-        request = Request(party_of(actor), cid, content_fingerprint("message", content))
-
-        def rule(state: Consultation, said: Content = content) -> list[Draft]:
-            require(actor, Permission.SPEAK, target_of(state))
-            check_open(state)
-            if said.reply_to is not None and said.reply_to > state.last_seq:
-                raise InvalidInput("引用的消息不存在。", field="body.reply_to")
-            message = Draft(Message(said))
-            return [*self._taken_by(actor, state), message] if actor.kind == "staff" else [message]
-
         if not content.attachments:
-            return self._log.say(consultation_id, request, rule, refused)
+            outcome = Awaited()
+            self.say(actor, consultation_id, cid=cid, content=content, outcome=outcome)
+            return await outcome.done
+        request, rule = self._to_be_said(actor, cid, content)
 
         async def resolving(state: Consultation) -> list[Draft]:
-            rule(state)  # who may not speak here learns nothing of photographs
-            return rule(state, await self._resolved(actor, content))
+            before = rule(state, state.last_seq)  # who may not speak here learns nothing of photographs
+            return [*before, Draft(Message(await self._resolved(actor, content)))]
 
-        return self._log.commit(consultation_id, request, resolving, refused)
+        return await self._log.commit(consultation_id, request, resolving)
+
+    def say(self, actor: Actor, consultation_id: str, *, cid: str, content: Content, outcome: Outcome) -> None:
+        """As `send`, of what carries no photographs: it has its place when this returns, and `outcome` hears what
+        became of it. Raises at once what needs no state to be seen."""
+        request, rule = self._to_be_said(actor, cid, content)
+        self._log.say(consultation_id, request, Message(content), rule, outcome)
+
+    def _to_be_said(self, actor: Actor, cid: str, content: Content) -> tuple[Request, Rule]:
+        check_cid(cid)
+        checked_content(content)
+        reply_to = content.reply_to
+
+        def rule(state: Consultation, last_seq: int) -> Sequence[Draft]:
+            require(actor, Permission.SPEAK, target_of(state))
+            check_open(state)
+            if reply_to is not None and reply_to > last_seq:
+                raise InvalidInput("引用的消息不存在。", field="body.reply_to")
+            return self._taken_by(actor, state) if actor.kind == "staff" else ()
+
+        return Request(party_of(actor), cid, content_fingerprint("message", content)), rule
 
     def _taken_by(self, actor: Actor, state: Consultation) -> list[Draft]:
         if state.state is State.ACTIVE:

@@ -28,6 +28,7 @@ from backend.storage.operation_log import (
     SEQ_INDEX,
     ClientIdTaken,
     GroupCommit,
+    Heard,
     Landed,
     NumberTaken,
     meaning_of_duplicate,
@@ -110,9 +111,20 @@ class ConsultationStore:
         except PyMongoError as error:
             raise Unavailable from error
 
-    def append(self, operations: Sequence[Operation]) -> asyncio.Future[Landed]:
+    def begin_append(self, operations: Sequence[Operation], heard: Heard) -> None:
         """Commit operations that follow each other and change nothing but the talk, as `GroupCommit.insert`."""
-        return self.commits.insert([operation_to_document(operation) for operation in operations])
+        self.commits.insert([operation_to_document(operation) for operation in operations], heard)
+
+    async def append(self, operations: Sequence[Operation]) -> Landed:
+        """The same, for who waits for it."""
+        landed: asyncio.Future[Landed] = asyncio.get_running_loop().create_future()
+
+        def heard(found: Landed) -> None:
+            if not landed.done():
+                landed.set_result(found)
+
+        self.begin_append(operations, heard)
+        return await landed
 
     async def append_with_state(self, operations: Sequence[Operation], state: Consultation) -> None:
         """Commit operations together with the state after them, and mark what a recall emptied.

@@ -11,16 +11,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from backend.domain.errors import Unavailable
 from backend.measures import Histogram, Tally, count
 from backend.storage.abandoned import AbandonedTransactions
 from backend.storage.database import Collection, Document
+
+log = structlog.get_logger()
 
 MAX_BATCH = 500
 #: Waiting operations above which new ones are told to come again: memory is bounded too.
@@ -49,16 +52,26 @@ class Landed:
     error: Exception | None = None
 
 
-class _Flight:
-    __slots__ = ("documents", "landed")
+#: Hears how far a flight came, at that moment.
+Heard = Callable[[Landed], None]
 
-    def __init__(self, documents: Sequence[Document], landed: asyncio.Future[Landed]) -> None:
+
+class _Flight:
+    __slots__ = ("documents", "heard")
+
+    def __init__(self, documents: Sequence[Document], heard: Heard) -> None:
         self.documents = documents
-        self.landed = landed
+        self.heard: Heard | None = heard
 
     def land(self, committed: int, error: Exception | None = None) -> None:
-        if not self.landed.done():
-            self.landed.set_result(Landed(committed, error))
+        """Say so, once."""
+        heard, self.heard = self.heard, None
+        if heard is None:
+            return
+        try:
+            heard(Landed(committed, error))
+        except Exception:  # whoever asked, the others' flights go on
+            log.exception("landing_not_taken")
 
 
 def meaning_of_duplicate(error: Mapping[str, Any]) -> Exception:
@@ -87,19 +100,17 @@ class GroupCommit:
         self.seconds = Histogram((0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5))
         self.outcomes: Tally = dict.fromkeys(("ok", "partial", "unknown", "error"), 0)
 
-    def insert(self, documents: Sequence[Document]) -> asyncio.Future[Landed]:
-        """Insert documents that follow each other. The future never fails: it says how far they came, once they
-        are committed (majority, journaled). Flights go in the order of the calls."""
-        landed: asyncio.Future[Landed] = asyncio.get_running_loop().create_future()
-        flight = _Flight(documents, landed)
+    def insert(self, documents: Sequence[Document], heard: Heard) -> None:
+        """Insert documents that follow each other. `heard` is called once, with how far they came, when they are
+        committed (majority, journaled) or are not. Flights go in the order of the calls."""
+        flight = _Flight(documents, heard)
         if self.waiting >= MAX_WAITING:
             flight.land(0, Unavailable("系统繁忙，消息尚未送达，请稍后重试。"))
-            return landed
+            return
         self._waiting.append(flight)
         self.waiting += len(documents)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain(), name="group-commit")
-        return landed
 
     async def close(self) -> None:
         """Wait for what is under way."""

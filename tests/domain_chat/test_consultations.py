@@ -53,6 +53,7 @@ from backend.domain.consultations import (
     State,
     TooLate,
     apply,
+    apply_all,
     check_edit,
     check_open,
     check_rate,
@@ -149,6 +150,29 @@ def only_past(ops: Sequence[Operation]) -> bool:
 def test_state_and_operations_equal_fetched_again(ops: list[Operation], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(ops)))
     assert fold(ops[cut:], fold(ops[:cut])) == fold(ops)
+
+
+messages = st.builds(Message, st.builds(Content, text=texts))
+chatty = st.lists(
+    st.tuples(st.one_of(messages, messages, payloads), st.sampled_from([CITIZEN, CLERK])), max_size=14
+).map(lambda items: [OPENED, *(op(i, payload, who) for i, (payload, who) in enumerate(items, start=2))])
+
+
+@given(chatty, st.data())
+def test_what_is_folded_together_is_what_is_folded_one_by_one(ops: list[Operation], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(1, len(ops)))
+    renamed = [replace(o, sender=replace(o.sender, name=f"n{o.seq}")) for o in ops]
+    before, after = fold(renamed[:cut]).consultation, fold(renamed).consultation
+    assert before is not None
+    assert apply_all(before, renamed[cut:]) == after
+
+
+def test_no_more_than_the_latest_is_kept_when_folded_together() -> None:
+    ops = [OPENED, *(op(seq, Message(Content(str(seq)))) for seq in range(2, 260))]
+    start = apply(None, OPENED)
+    assert apply_all(start, ops[1:]) == apply_all(apply_all(start, ops[1:120]), ops[120:]) == fold(ops).consultation
+    with pytest.raises(SequenceGap):
+        apply_all(start, ops[2:])
 
 
 @given(logs.filter(only_past), st.sampled_from(Audience))

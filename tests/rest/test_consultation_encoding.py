@@ -74,6 +74,14 @@ def read(text: str | bytes) -> object:
     return json.loads(text, parse_constant=lambda _: None)
 
 
+@given(data=st.data(), text=st.text(), quoted=st.none() | numbers)
+def test_words_alone_are_the_same_object(data: st.DataObject, text: str, quoted: int | None) -> None:
+    said = replace(data.draw(operations_of(OperationKind.MESSAGE)), payload=Message(Content(text, reply_to=quoted)))
+    encoded = encoded_operation(said)
+    assert read(encoded.staff) == read(json.dumps(operation_json(said, Audience.STAFF)))
+    assert b"\n" not in encoded.staff
+
+
 @given(text=st.text(min_size=1))
 def test_of_what_is_for_staff_a_citizen_gets_the_number_alone(text: str) -> None:
     note = Operation("i", "k", 1, 7, "c", Party("staff", "s", text), T0, Note(text), Visibility.STAFF)
