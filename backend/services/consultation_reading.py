@@ -138,6 +138,10 @@ class ConsultationReading(ConsultationBase):
         """The state itself, for checking a reader's right."""
         return await self._store.state(consultation_id)
 
+    async def states_of(self, consultation_ids: Sequence[str]) -> dict[str, Consultation]:
+        """As `state_of`, of all of these that exist."""
+        return await self._store.states(consultation_ids)
+
     async def ahead(self, cursors: Mapping[str, int]) -> dict[str, int]:
         """Which consultations have more than these numbers, and up to where."""
         return await self._store.ahead(cursors)
