@@ -186,7 +186,8 @@ class ConsultationLog:
         elif isinstance(error, NumberTaken):
             live.stale = live.stuck = True
         else:
-            live.stale = live.doubt = True
+            if landed.sent:
+                live.stale = live.doubt = True
             live.fail_after([step.turn for step in flight[landed.committed :]], error)
 
     async def _serve(self, live: Live) -> None:

@@ -43,10 +43,12 @@ class ClientIdTaken(Exception):
 @dataclass(frozen=True, slots=True)
 class Landed:
     """What became of a flight: its first `committed` documents are in the log for good. `error` is what kept
-    the next one out: `NumberTaken`, `ClientIdTaken`, or `Unavailable`, after which nobody knows about the rest."""
+    the next one out: `NumberTaken`, `ClientIdTaken`, or `Unavailable`, after which nobody knows about the rest,
+    unless nothing was `sent`: then nothing of it is there."""
 
     committed: int
     error: Exception | None = None
+    sent: bool = True
 
 
 class _Flight:
@@ -56,9 +58,9 @@ class _Flight:
         self.documents = documents
         self.landed = landed
 
-    def land(self, committed: int, error: Exception | None = None) -> None:
+    def land(self, committed: int, error: Exception | None = None, *, sent: bool = True) -> None:
         if not self.landed.done():
-            self.landed.set_result(Landed(committed, error))
+            self.landed.set_result(Landed(committed, error, sent))
 
 
 def meaning_of_duplicate(error: Mapping[str, Any]) -> Exception:
@@ -93,7 +95,7 @@ class GroupCommit:
         landed: asyncio.Future[Landed] = asyncio.get_running_loop().create_future()
         flight = _Flight(documents, landed)
         if self.waiting >= MAX_WAITING:
-            flight.land(0, Unavailable("系统繁忙，消息尚未送达，请稍后重试。"))
+            flight.land(0, Unavailable("系统繁忙，消息尚未送达，请稍后重试。"), sent=False)
             return landed
         self._waiting.append(flight)
         self.waiting += len(documents)

@@ -12,7 +12,8 @@ from pymongo.errors import AutoReconnect
 
 from backend.domain.access import Actor
 from backend.domain.errors import RateLimited, Unavailable
-from backend.storage.consultations import OPS
+from backend.storage import operation_log
+from backend.storage.consultations import OPS, ConsultationStore
 from chat import order
 from chat import payloads as p
 from chat.client import ChatClient
@@ -62,6 +63,35 @@ async def test_what_is_to_be_sent_again_is_not_overtaken(
     again = await in_flight(phone, sent[done:])
     assert [answer["ok"] for answer in again] == [True] * (10 - done)
     assert again[0]["dup"] == written
+    assert await desk.until_texts(conv, *texts) == texts
+
+
+async def test_what_was_never_sent_to_the_database_is_refused_without_asking_it(
+    connect: Connect, citizen: Caller, clerk: Caller, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too much waits to be written: the outcome is known, and it is the same for those behind it."""
+    desk, phone = await connect(clerk), await connect(citizen)
+    conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
+    texts = [f"第{i}句" for i in range(10)]
+    sent = [{"conv": conv, "cid": str(uuid.uuid4()), "body": {"text": text}} for text in texts]
+    assert (await in_flight(phone, sent[:1]))[0]["ok"]
+    asked = []
+
+    async def ask(*args: Any) -> Any:
+        asked.append(args)
+
+    for name in ("settle", "read", "state"):
+        monkeypatch.setattr(ConsultationStore, name, ask)
+    monkeypatch.setattr(operation_log, "MAX_WAITING", 0)
+    refused = await in_flight(phone, sent[1:8])
+    assert [answer["problem"]["code"] for answer in refused] == ["temporarily-unavailable"] * 7
+    assert all(answer["retry"] for answer in refused)
+    assert not asked
+    monkeypatch.undo()
+    late = await in_flight(phone, sent[8:9])  # on its way while the client did not know
+    assert (late[0]["ok"], late[0]["retry"]) == (False, True)
+    again = await in_flight(phone, sent[1:])
+    assert [(answer["ok"], answer["dup"]) for answer in again] == [(True, False)] * 9
     assert await desk.until_texts(conv, *texts) == texts
 
 
