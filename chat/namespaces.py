@@ -16,7 +16,7 @@ import socketio
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from backend.domain.errors import DomainError, Malformed, Unauthenticated
+from backend.domain.errors import DomainError, Malformed, Unauthenticated, may_be_retried
 from backend.domain.ids import is_uuid
 from backend.measures import count
 from backend.rest.problems import invalid_input, problem_of
@@ -24,7 +24,7 @@ from backend.services.consultation_log import Committed
 from backend.services.consultation_turns import Refused
 from backend.services.socket_tickets import SocketTicketService
 from chat import payloads
-from chat.acks import Ack, UnknownEvent, UnsupportedVersion, may_be_retried, refusal
+from chat.acks import Ack, UnknownEvent, UnsupportedVersion, refusal
 from chat.admission import Admission
 from chat.connections import Connection, Connections
 from chat.counters import UNKNOWN

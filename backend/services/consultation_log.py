@@ -19,7 +19,7 @@ import structlog
 
 from backend.domain.consultation_operations import SYSTEM_PARTY, Operation, Party
 from backend.domain.consultations import Consultation, SequenceGap, apply
-from backend.domain.errors import DomainError, IdempotencyConflict, NotFound, Unavailable
+from backend.domain.errors import DomainError, IdempotencyConflict, NotFound, Unavailable, may_be_retried
 from backend.domain.ids import new_id
 from backend.ports import Clock
 from backend.services.consultation_lists import LaggingLists
@@ -240,8 +240,11 @@ class ConsultationLog:
                 return
             operations, after = self.number(state, drafts, turn.request)
         except Exception as error:  # noqa: BLE001 - told to the one who asked
-            live.turns.popleft()
-            turn.fail(error)
+            if may_be_retried(error):  # a photograph was not found out about, say
+                live.fail_after([turn], error)
+            else:
+                live.turns.popleft()
+                turn.fail(error)
             return
         landed = await self._write(operations, after)
         if landed.error is not None and not is_plain(operations):
