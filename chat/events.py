@@ -172,7 +172,7 @@ class Handlers:
             payload.conv,
             delivered=payload.delivered,
             read=payload.read,
-            committed=feed.newest if feed is not None else 0,
+            committed=(feed.epoch, feed.newest) if feed is not None else (0, 0),
         )
         return ok(delivered=found.delivered, read=found.read)
 
