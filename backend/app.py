@@ -13,8 +13,6 @@ from aiohttp import web
 
 from backend import keys
 from backend.composition import Services, open_services, shown_district
-from backend.domain.access import Actor
-from backend.domain.errors import Unauthenticated
 from backend.rest import docs, health
 from backend.rest.context import DRAINING, PUBLIC_ORIGIN, TRUSTED_PROXIES
 from backend.rest.exposition import EXPOSITION, Exposition
@@ -168,23 +166,19 @@ def _client_facts(settings: Settings) -> client_settings.ClientFacts:
 def _chat(server: socketio.AsyncServer, services: Services) -> ChatNode:
     """The socket side of this node."""
 
-    async def refresh(actor: Actor) -> Actor:
-        if actor.session_id is None:
-            raise Unauthenticated
-        return await services.sessions.actor_of(actor.session_id)
-
     return ChatNode(
         server,
         service=services.consultations,
         log=services.consultation_log,
         presence=services.presence,
         tickets=services.socket_tickets,
-        refresh=refresh,
+        actors_of=services.sessions.actors_of,
         clock=services.clock,
         redis=services.redis,
         prefix=services.database.name,
         events_per_second=services.settings.chat_events_per_second,
         connects_per_second=services.settings.chat_connects_per_second,
+        rights_seconds=services.settings.chat_rights_seconds,
     )
 
 

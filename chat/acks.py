@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.domain.errors import DomainError, InvalidInput, RateLimited, Unavailable
+from backend.domain.errors import DomainError, InvalidInput, may_be_retried
 from backend.rest.problems import problem_of
 
 Ack = dict[str, Any]
@@ -26,13 +26,6 @@ class UnsupportedVersion(InvalidInput):
 
 def ok(**members: Any) -> Ack:
     return {"ok": True, **members}
-
-
-def may_be_retried(error: BaseException) -> bool:
-    """Whether the same event again may succeed. What is no refusal of ours is an error within, and passes."""
-    return (
-        isinstance(error, RateLimited | Unavailable) or not isinstance(error, DomainError) or type(error) is DomainError
-    )
 
 
 def refusal(error: DomainError) -> Ack:

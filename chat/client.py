@@ -132,6 +132,7 @@ class ChatClient(ChatCore):
     async def follow(self, conv: str) -> None:
         """Follow a consultation that the server did not put here by itself."""
         log = self._log(conv)
+        self._followed.add(conv)
         await self.connection.greet({"cursors": {conv: [log.epoch, log.seq]}, "rest": False})
 
     def mark_read(self, conv: str, seq: int | None = None) -> None:

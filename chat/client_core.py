@@ -71,13 +71,14 @@ class ChatCore:
         self._typed: dict[str, float] = {}
         self._tells_receipts, self._typing_shown = tells_receipts, typing_shown
         self._aliases: dict[str, str] = {}
+        self._followed: set[str] = set()
         hooks = Hooks(
             greeting=lambda: {"cursors": self._cursors(), "rest": True},
             greeted=self._greeted,
             online=self._online,
             offline=self._offline,
             heard=self._heard,
-            beat=lambda: {c: log.seq for c, log in [*self.logs.items()][:MAX_CURSORS] if log.joined},
+            beat=self._positions,
             beaten=self._beaten,
             changed=self._note,
         )
@@ -127,7 +128,16 @@ class ChatCore:
     # --- the connection --------------------------------------------------------------------------
 
     def _cursors(self) -> dict[str, list[int]]:
-        return {c: [log.epoch, log.seq] for c, log in [*self.logs.items()][-MAX_CURSORS:]}
+        return {log.consultation_id: [log.epoch, log.seq] for log in self._latest()[:MAX_CURSORS]}
+
+    def _positions(self) -> dict[str, int]:
+        joined = [log for log in self._latest() if log.joined]
+        return {log.consultation_id: log.seq for log in joined[:MAX_CURSORS]}
+
+    def _latest(self) -> list[LocalLog]:
+        """All logs, in the order in which they are named where not all can be: what was asked to be followed, then
+        the latest."""
+        return sorted(self.logs.values(), key=lambda log: (log.consultation_id in self._followed, log.at), reverse=True)
 
     def _greeted(self, answer: Ack) -> None:
         for entry in answer["convs"]:

@@ -31,6 +31,12 @@ class LocalLog:
         return len(self.ops)
 
     @property
+    def at(self) -> str:
+        """When something last happened in it, by the server's clock; as text, which sorts like time."""
+        said = next((str(op["ts"]) for op in reversed(self.ops) if "ts" in op), "")
+        return max(said, str(self.header.get("updated_at", "")))
+
+    @property
     def gap(self) -> bool:
         """Operations are kept aside until what lies before them is there."""
         return bool(self._ahead)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from chat.order import SendOrder
 PER_SECOND = 15.0
 #: Sockets of one person on this node.
 MAX_SOCKETS = 20
-#: A right that was taken away is felt after this many seconds at the latest.
+#: A right that was taken away is felt after this many seconds at the latest; see `chat.rights`.
 ACTOR_SECONDS = 15.0
 
 
@@ -26,9 +26,6 @@ class NodeLeaves(Unavailable):
     """This node sends its sockets elsewhere: one that comes only now goes there at once."""
 
     retry_after = 1
-
-
-RefreshActor = Callable[[Actor], Awaitable[Actor]]
 
 
 class Connection:
@@ -44,11 +41,11 @@ class Connection:
         self.closed = False
         self.ready = False  # said hello
         self.blocked_since: float | None = None
-        self._checked = time.monotonic()
+        self.looked_at = time.monotonic()  # when the rights of the person were read
         self.order = SendOrder()
         self._per_second = per_second
         self._tokens = per_second * 4
-        self._refilled = self._checked
+        self._refilled = self.looked_at
         self._turns: dict[str, deque[asyncio.Future[None]]] = {}
         self._typed: dict[str, float] = {}
         self._under_way = 0
@@ -119,15 +116,17 @@ class Connection:
     @property
     def refresh_due(self) -> bool:
         """Whether the rights of the person are to be looked up again."""
-        return time.monotonic() - self._checked > ACTOR_SECONDS
+        return time.monotonic() - self.looked_at > ACTOR_SECONDS
 
-    async def refreshed(self, refresh: RefreshActor) -> Actor:
-        """The actor with the rights of the last quarter of a minute. Raises `Unauthenticated`."""
-        if self.refresh_due:
-            now = time.monotonic()
-            self.actor = await refresh(self.actor)
-            self._checked = now
-        return self.actor
+    def learned(self, actor: Actor, at: float) -> bool:
+        """The rights as they were read from `at` on. Whether they are others than those that were known."""
+        if at < self.looked_at:  # somebody looked later
+            return False
+        self.looked_at = at
+        if actor == self.actor:
+            return False
+        self.actor = actor
+        return True
 
 
 class Turn:

@@ -14,7 +14,7 @@ _EVENT_BOUNDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 #: The label of events that no table of ours names: clients may call theirs anything.
 UNKNOWN = "unknown"
 #: Codes of kicks that are there from the start, so that their growth can be seen from nothing.
-KICKS = ("too-slow", "resync", "silent", "restarting", "unauthenticated")
+KICKS = ("too-slow", "resync", "silent", "restarting", "session-ended")
 
 
 @dataclass(slots=True)

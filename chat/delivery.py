@@ -10,8 +10,9 @@ late or twice.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Any, Literal, Protocol
 
 import structlog
@@ -103,16 +104,23 @@ class Feeds:
     def reads(self, connection: Connection, consultation_id: str) -> bool:
         return consultation_id in self._of.get(connection, ())
 
+    def of(self, connection: Connection) -> Set[str]:
+        """What a socket follows."""
+        return self._of.get(connection, frozenset())
+
     def newest(self) -> dict[str, int]:
         """For the sweep: what is known of each feed."""
         return {feed.consultation_id: feed.newest for feed in self._feeds.values()}
 
     # --- readers come and go ---------------------------------------------------------------------
 
-    def attach(self, connection: Connection, consultation_id: str, cursor: int, epoch: int = 0) -> None:
+    def attach(
+        self, connection: Connection, consultation_id: str, cursor: int, epoch: int = 0, looked_at: int = sys.maxsize
+    ) -> None:
         """Let a socket follow a consultation from a number on. Again: from that number on, again.
 
-        `cursor` is a number of the log as it is; `epoch` is the log's, where it is known.
+        `cursor` is a number of the log as it is; `epoch` is the log's, where it is known. `looked_at` is the last
+        number of the state by which it may follow, `cursor` or above: what changed hands after it was read is found.
         """
         if connection.closed:
             return
@@ -131,7 +139,7 @@ class Feeds:
         feed.newest = max(feed.newest, cursor)
         self._of.setdefault(connection, set()).add(consultation_id)
         feed.probe = True
-        feed.newcomers.add(connection)
+        feed.newcomers[connection] = looked_at
         self._wake(feed)
 
     def listening(self, consultation_id: str) -> None:
@@ -148,6 +156,7 @@ class Feeds:
             return
         self._of[connection].discard(consultation_id)
         feed.owed.discard(connection)
+        feed.newcomers.pop(connection, None)
         if not feed.cursors:
             del self._feeds[consultation_id]
             feed.stop_timers()
@@ -298,7 +307,8 @@ class Feeds:
             return False
         before = {c: feed.cursors[c] for c in ready}
         low, claimed = min(before.values()), feed.newest
-        operations = None if probe else feed.after(low)
+        unread = probe or not feed.newcomers.keys().isdisjoint(ready)
+        operations = None if unread else feed.after(low)
         if operations is None:
             operations = await self._read(feed, low, probe)
         for operation in operations:
@@ -310,14 +320,15 @@ class Feeds:
         """What the log has after a number. What it does not have, nobody may claim any more."""
         claimed = feed.newest
         self.counters.reads += 1
-        newcomers, feed.newcomers = feed.newcomers, set()  # their right has just been looked at
+        seen = {c: feed.newcomers.pop(c) for c, looked_at in list(feed.newcomers.items()) if looked_at >= after}
         try:
             operations = await self._read_log(feed.consultation_id, after)
-            looked_at = probe and newcomers.issuperset(feed.cursors)
-            if not looked_at and any(o.seq > feed.checked and changes_state(o.payload) for o in operations):
+            looked_at = feed.looked_at(seen)
+            if any(o.seq > looked_at and changes_state(o.payload) for o in operations):
                 await self._moved(feed.consultation_id)
         except BaseException:
             feed.probe = feed.probe or probe  # still to be done
+            feed.newcomers = {c: n for c, n in seen.items() if c in feed.cursors} | feed.newcomers
             raise
         found = [encoded_operation(o) for o in operations]
         if found and found[0].epoch != feed.epoch:
@@ -357,7 +368,7 @@ class Feeds:
             connection.blocked_since = now
             self.counters.overflows += 1
         if now - connection.blocked_since > MAX_BLOCKED:
-            self._kick(connection, "too-slow")
+            self.kick(connection, "too-slow")
         elif feed.retry is None:
             feed.retry = asyncio.get_running_loop().call_later(_RETRY_BLOCKED, self._again, feed)
         return True
@@ -366,11 +377,11 @@ class Feeds:
         """The log is another one now (a restored database): its readers come back and begin again."""
         self.counters.restarts += 1
         for connection in list(feed.cursors):
-            self._kick(connection, "resync")
+            self.kick(connection, "resync")
         feed.forget()
         feed.newest = feed.epoch = 0
 
-    def _kick(self, connection: Connection, code: str) -> None:
+    def kick(self, connection: Connection, code: str) -> None:
         """Close a socket without waiting for it: it may take nothing any more."""
         self.drop(connection)
         task = asyncio.create_task(self._transport.kick(connection, code), name="kick")

@@ -11,6 +11,7 @@ from backend.domain.consultation_content import Attachment, Content
 from backend.domain.consultations import Consultation, Watermarks
 from backend.ports import Clock
 from backend.rest.consultation_views import consultation_json, moment, operation_json
+from backend.services.consultation_base import may_read
 from backend.services.consultation_log import Committed
 from backend.services.consultation_turns import Outcome
 from backend.services.consultations import ConsultationService
@@ -102,32 +103,36 @@ class Handlers:
         actor = connection.actor
         async with self._greeting[actor.kind]:
             states = await self._service.readable(actor, list(payload.cursors), "follow")
-            gone = [c for c in payload.cursors if c not in states]
             rest = await self._service.open_for(actor) if payload.rest else []
             read = await self._service.watermarks([*states.values(), *rest])
+        arrives = actor.kind == "staff" and not connection.ready
+        available = await self._desks.arrive(connection) if arrives else None
+        # nothing is awaited from here on: the acknowledgement leaves before the first operation, and nobody
+        # follows by a right that was taken away meanwhile
+        actor = connection.actor
+        states = {c: state for c, state in states.items() if may_read(actor, state)}
+        gone = [c for c in payload.cursors if c not in states]
+        rest = [state for state in rest if state.id not in states and may_read(actor, state)]
         convs, attach = [], []
         for consultation_id, state in states.items():
             epoch, seq = payload.cursors[consultation_id]
             recovered = epoch == state.epoch and seq <= state.last_seq
-            attach.append((consultation_id, seq if recovered else 0, state.epoch))
+            cursor = seq if recovered else 0
+            attach.append((state, cursor))
             convs.append(
-                {"cursor": attach[-1][1], "recovered": recovered, "joined": True}
-                | self._header(connection, state, read)
+                {"cursor": cursor, "recovered": recovered, "joined": True} | self._header(connection, state, read)
             )
         for state in rest:
-            if state.id in states:
-                continue
             joined = actor.kind == "citizen" or (state.staff is not None and state.staff.id == actor.id)
             if joined:
-                attach.append((state.id, 0, state.epoch))
+                attach.append((state, 0))
             convs.append({"cursor": 0, "recovered": False, "joined": joined} | self._header(connection, state, read))
         answer = ok(v=connection.version, convs=convs, gone=gone, node=self._hub.node, server_ts=moment(self._now()))
-        if actor.kind == "staff" and not connection.ready:
-            answer["available"] = await self._desks.arrive(connection)
-        # nothing is awaited from here on, so the acknowledgement leaves before the first operation
+        if available is not None:
+            answer["available"] = available
         connection.ready = True
-        for consultation_id, cursor, epoch in attach:
-            self._hub.feeds.attach(connection, consultation_id, cursor, epoch)
+        for state, cursor in attach:
+            self._hub.feeds.attach(connection, state.id, cursor, state.epoch, state.last_seq)
         return answer
 
     @staticmethod
@@ -167,7 +172,7 @@ class Handlers:
             payload.conv,
             delivered=payload.delivered,
             read=payload.read,
-            committed=feed.newest if feed is not None else 0,
+            committed=(feed.epoch, feed.newest) if feed is not None else (0, 0),
         )
         return ok(delivered=found.delivered, read=found.read)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from backend.rest.consultation_encoding import Encoded, json_bytes
 from chat.connections import Connection
@@ -44,16 +44,20 @@ class Feed:
         self.recent: deque[Encoded] = deque()
         self._kept = 0
         self.newest = 0  # the highest number known to be committed
-        self.newcomers: set[Connection] = set()  # attached since the log was read
+        self.newcomers: dict[Connection, int] = {}  # attached since the log was read, as `Feeds.attach` says
         self.probe = False  # whether the log is to be read even if nothing newer is known
         self.task: asyncio.Task[None] | None = None
         self.retry: asyncio.TimerHandle | None = None  # until a full socket is looked at again
         self.subscribing: asyncio.TimerHandle | None = None  # until hints arrive
         self.swept = range(0)  # the numbers that only the sweep told of, until they are shown
         self.touched = time.monotonic()
-        self.checked = 0  # the number up to which it is sure that the right sockets follow
+        self.checked = 0  # the number up to which the rights of those who follow were looked at
         self.marks: dict[tuple[str, str], tuple[int, int, bytes]] = {}  # receipts shown here, by reader
         self.owed: set[Connection] = set()  # sockets that were too full for a receipt
+
+    def looked_at(self, seen: Mapping[Connection, int]) -> int:
+        """The number up to which it is sure that all who follow may; `seen` are those who were newcomers."""
+        return min((seen.get(c, self.newcomers.get(c, self.checked)) for c in self.cursors), default=self.checked)
 
     def remember(self, fresh: Sequence[Encoded]) -> Sequence[Encoded]:
         """Keep operations above `newest`. Returns them when they follow it without a gap, else nothing; nothing

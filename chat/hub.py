@@ -7,7 +7,7 @@ a sweep. With Redis away delivery between nodes is late by at most two seconds, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -39,6 +39,8 @@ SWEEP_SECONDS = 1.5
 SIGN_SECONDS = 0.02
 #: Desks are told at most so often that a consultation in their list, which they do not follow, goes on.
 LIST_SECONDS = 1.0
+#: States that are read at once for those whose rights changed.
+_STATES = 200
 
 
 class Hub:
@@ -190,6 +192,13 @@ class Hub:
 
     # --- who follows what ------------------------------------------------------------------------
 
+    async def look_at_readers(self, readers: Collection[Connection]) -> None:
+        """The rights of these changed: what they may not read any more they follow no longer. Raises `Unavailable`."""
+        followed = sorted({c for reader in readers for c in self.feeds.of(reader)})
+        for start in range(0, len(followed), _STATES):
+            for state in (await self._service.states_of(followed[start : start + _STATES])).values():
+                self._expel(state)
+
     def _expel(self, state: Consultation) -> None:
         """Who may not read it any more follows it no longer."""
         for reader in self.feeds.readers(state.id):
@@ -209,7 +218,7 @@ class Hub:
 
     def join(self, connection: Connection, state: Consultation) -> None:
         """A consultation that is new to a socket that said hello: first the context, then the operations."""
-        if not connection.ready or self.feeds.reads(connection, state.id):
+        if not connection.ready or self.feeds.reads(connection, state.id) or not may_read(connection.actor, state):
             return
         self._later(self._join(connection, state))
 
@@ -217,11 +226,12 @@ class Hub:
         if self.feeds.reads(connection, state.id):
             return
         read = await self._service.watermarks([state])
-        if self.feeds.reads(connection, state.id):  # another push was faster
+        # another push was faster, or the person's rights changed
+        if self.feeds.reads(connection, state.id) or not may_read(connection.actor, state):
             return
         shown = consultation_json(state, read[state.id], connection.audience)
         self._transport.push("conv", json_bytes({"joined": True, **shown}), [connection])
-        self.feeds.attach(connection, state.id, 0, state.epoch)
+        self.feeds.attach(connection, state.id, 0, state.epoch, state.last_seq)
 
     def _desks_for(self, post_id: str | None, department_id: str | None, consultation_id: str) -> list[Connection]:
         """The desks that may answer it and do not follow it."""

@@ -15,7 +15,7 @@ import socketio
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from backend.domain.errors import DomainError, Malformed, Unauthenticated
+from backend.domain.errors import DomainError, Malformed, Unauthenticated, may_be_retried
 from backend.domain.ids import is_uuid
 from backend.measures import count
 from backend.rest.problems import invalid_input, problem_of
@@ -23,13 +23,14 @@ from backend.services.consultation_log import Committed
 from backend.services.consultation_turns import Outcome
 from backend.services.socket_tickets import SocketTicketService
 from chat import payloads
-from chat.acks import Ack, UnknownEvent, UnsupportedVersion, may_be_retried, refusal
+from chat.acks import Ack, UnknownEvent, UnsupportedVersion, refusal
 from chat.admission import Admission
-from chat.connections import Connection, Connections, RefreshActor
+from chat.connections import Connection, Connections
 from chat.counters import UNKNOWN, Counters
 from chat.desks import Desks
 from chat.hub import Hub
 from chat.lean_sockets import LeanNamespace
+from chat.rights import Rights
 
 log = structlog.get_logger()
 
@@ -128,7 +129,7 @@ class ChatNamespace(LeanNamespace):
         connections: Connections,
         hub: Hub,
         desks: Desks,
-        refresh: RefreshActor,
+        rights: Rights,
         admission: Admission,
     ) -> None:
         super().__init__(namespace)
@@ -138,7 +139,7 @@ class ChatNamespace(LeanNamespace):
         self._connections = connections
         self._hub = hub
         self._desks = desks
-        self._refresh = refresh
+        self._rights = rights
         self._admission = admission
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
@@ -192,7 +193,7 @@ class ChatNamespace(LeanNamespace):
             if not common:
                 raise UnsupportedVersion("请更新小程序或刷新页面。", field="auth.v", supported=list(VERSIONS))
             self._admission.socket(self._kind, opening.ticket)  # before the ticket is used up
-            actor = await self._refresh(await self._tickets.redeem(opening.ticket))
+            actor = await self._rights.of(await self._tickets.redeem(opening.ticket))
             if actor.kind != self._kind:
                 raise Unauthenticated("这个连接不属于您的身份。")
             per_second = self._connections.per_second
@@ -264,7 +265,7 @@ class ChatNamespace(LeanNamespace):
 
     async def _run(self, connection: Connection, event: Event[P], payload: P) -> Ack:
         try:
-            await connection.refreshed(self._refresh)
+            await self._rights.look_if_due(connection)
         except Unauthenticated as error:
             count(self._hub.counters.kicked, error.code)
             await self.emit("kick", {"code": error.code}, to=connection.sid)

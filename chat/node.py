@@ -18,7 +18,7 @@ from backend.services.consultations import ConsultationService
 from backend.services.presence import PresenceService
 from backend.services.socket_tickets import SocketTicketService
 from chat.admission import Admission
-from chat.connections import PER_SECOND, Connection, Connections, RefreshActor
+from chat.connections import ACTOR_SECONDS, PER_SECOND, Connection, Connections
 from chat.counters import Counters
 from chat.desks import Desks
 from chat.events import Handlers
@@ -26,6 +26,7 @@ from chat.hub import Hub
 from chat.lean_sockets import LeanServer, LeanSocket
 from chat.leaving import send_elsewhere
 from chat.namespaces import ChatNamespace
+from chat.rights import LookUp, Rights
 from chat.wire import EventPacket, encode
 
 #: Waiting bytes that count as one waiting packet: 256 packets are as full as 1 MB.
@@ -98,16 +99,17 @@ class ChatNode:
         log: ConsultationLog,
         presence: PresenceService,
         tickets: SocketTicketService,
-        refresh: RefreshActor,
+        actors_of: LookUp,
         clock: Clock,
         redis: Redis,
         prefix: str,
         events_per_second: float = PER_SECOND,
         connects_per_second: float = CONNECTS_PER_SECOND,
+        rights_seconds: float = ACTOR_SECONDS,
     ) -> None:
-        """`server` is of `chat.sockets.create_server`; `refresh` gives an actor's present rights or raises
-        `Unauthenticated`; `prefix` keeps the hints of different databases on one Redis apart;
-        `events_per_second` bounds each socket, `connects_per_second` how many people may come."""
+        """`server` is of `chat.sockets.create_server`; `actors_of` gives those behind sessions with their present
+        rights; `prefix` keeps the hints of different databases on one Redis apart; `events_per_second` bounds each
+        socket, `connects_per_second` how many people may come; rights are at most `rights_seconds` old."""
         self.server = server
         counters = Counters()
         if isinstance(server, LeanServer):
@@ -125,6 +127,7 @@ class ChatNode:
             counters=counters,
         )
         self.desks = Desks(presence=presence, connections=self.connections, asker=transport)
+        self.rights = Rights(look_up=actors_of, connections=self.connections, hub=self.hub, seconds=rights_seconds)
         self._log = log
         self.admission = Admission(connects_per_second)
         handlers = Handlers(service=service, presence=presence, hub=self.hub, desks=self.desks, clock=clock)
@@ -141,7 +144,7 @@ class ChatNode:
                     connections=self.connections,
                     hub=self.hub,
                     desks=self.desks,
-                    refresh=refresh,
+                    rights=self.rights,
                     admission=self.admission,
                 )
             )
@@ -157,12 +160,14 @@ class ChatNode:
         self._log.listen(self.hub)
         self.hub.start()
         self.desks.start()
+        self.rights.start()
         measuring = asyncio.create_task(self._measure_lag(), name="loop-lag")
         try:
             yield
         finally:
             measuring.cancel()
             self._log.forget(self.hub)
+            await self.rights.stop()
             await self.desks.stop()
             await self.hub.stop()
             await self.server.shutdown()

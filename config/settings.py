@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """Events one socket may send in the long run; four times as many at once."""
     chat_connects_per_second: float = Field(default=150.0, gt=0)
     """People who may begin to connect to one server process; the others are told when to come."""
+    chat_rights_seconds: float = Field(default=15.0, gt=0, le=15)
+    """How old the rights of those behind open sockets may be, whether they say something or not."""
     chat_sockets: Literal["lean", "plain"] = "lean"
     """How packets come and go: `chat.lean_sockets`, or python-engineio's own way."""
     login_rate_per_minute: int = Field(default=60, ge=1)

@@ -141,3 +141,10 @@ class Unavailable(DomainError):
 
     code = "temporarily-unavailable"
     title = "服务暂时不可用，请稍后再试"
+
+
+def may_be_retried(error: BaseException) -> bool:
+    """Whether the same again may succeed. What is no refusal of ours is an error within, and passes."""
+    return (
+        isinstance(error, RateLimited | Unavailable) or not isinstance(error, DomainError) or type(error) is DomainError
+    )

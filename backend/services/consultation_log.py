@@ -19,7 +19,7 @@ import structlog
 
 from backend.domain.consultation_operations import SYSTEM_PARTY, Message, Operation, Party
 from backend.domain.consultations import Consultation, SequenceGap, apply, apply_all
-from backend.domain.errors import DomainError, IdempotencyConflict, NotFound, Unavailable
+from backend.domain.errors import DomainError, IdempotencyConflict, NotFound, Unavailable, may_be_retried
 from backend.domain.ids import new_id
 from backend.ports import Clock
 from backend.services.consultation_lists import LaggingLists
@@ -180,24 +180,24 @@ class ConsultationLog:
         return flight
 
     def _said(self, live: Live, flight: list[Operation], landed: Landed) -> None:
-        """Take over the messages that were committed, answer and announce them; sort out what was not."""
+        """Take over the messages that were committed, announce and answer them; sort out what was not."""
         done = flight[: landed.committed]
-        after: Talked | None = None
-        for message in done:  # what is answered leaves in the same write as what is announced
-            after = live.say(message)
-            live.turns.popleft().outcome.committed(Committed(after, message, (message,)))
-        if after is not None:
+        if done:
+            afters = [live.say(message) for message in done]
+            turns = [live.turns.popleft() for _ in done]
             self._lists.talked(live)
-            self.announce(after, done)
+            self.announce(afters[-1], done)
+            for turn, after, message in zip(turns, afters, done, strict=True):
+                turn.outcome.committed(Committed(after, message, (message,)))
         if landed.error is not None:
-            self._not_landed(live, len(flight) - len(done), landed.error)
+            self._not_landed(live, len(flight) - len(done), landed)
 
     def _landed(
         self, live: Live, turn: Turn, operations: tuple[Operation, ...], state: Consultation, landed: Landed
     ) -> None:
         """The same for what was decided alone, with the state after it."""
         if landed.error is not None:
-            self._not_landed(live, 1, landed.error)
+            self._not_landed(live, 1, landed)
             return
         live.state = state
         after = Talked(state)
@@ -207,20 +207,21 @@ class ConsultationLog:
             self._lists.changed(live.id)
         live.turns.popleft()
         own = next(operation for operation in operations if operation.cid == turn.request.cid)
-        turn.outcome.committed(Committed(after, own, operations))
         self.announce(after, operations)
+        turn.outcome.committed(Committed(after, own, operations))
 
-    def _not_landed(self, live: Live, missing: int, error: Exception) -> None:
+    def _not_landed(self, live: Live, missing: int, landed: Landed) -> None:
         """What is at the head of the queue was not written, or nobody knows; `missing` turns went with it."""
-        head = live.turns[0]
+        head, error = live.turns[0], landed.error
         head.attempts += 1
         if isinstance(error, ClientIdTaken):
             head.written = True
         elif isinstance(error, NumberTaken):
             live.stale = live.stuck = True
         else:
-            live.stale = live.doubt = True
-            live.fail_after(list(live.turns)[:missing], error)
+            if landed.sent:
+                live.stale = live.doubt = True
+            live.fail_after(list(live.turns)[:missing], error or Unavailable())
 
     async def _serve(self, live: Live) -> None:
         """Take turn by turn until none is left."""
@@ -272,8 +273,11 @@ class ConsultationLog:
                 return
             operations, after = self.number(state, drafts, turn.request)
         except Exception as error:  # noqa: BLE001 - told to the one who asked
-            live.turns.popleft()
-            turn.outcome.refused(error)
+            if may_be_retried(error):  # a photograph was not found out about, say
+                live.fail_after([turn], error)
+            else:
+                live.turns.popleft()
+                turn.outcome.refused(error)
             return
         landed = await self._write(operations, after)
         if landed.error is not None and not is_plain(operations):

@@ -101,22 +101,24 @@ class ConsultationReading(ConsultationBase):
     # --- receipts --------------------------------------------------------------------------------
 
     async def receive(
-        self, actor: Actor, consultation_id: str, *, delivered: int, read: int, committed: int = 0
+        self, actor: Actor, consultation_id: str, *, delivered: int, read: int, committed: tuple[int, int] = (0, 0)
     ) -> Receipt:
         """Move one's own watermarks forward, never back, and tell the other side.
 
         Only of those who talk: who supervises reads without being shown as the side that has read.
-        `committed` is a number the caller knows to be in the log: up to it nothing has to be read. Nobody
-        receives what is not there. Returns when it is written; raises as `get`, and `Unavailable`.
+        `committed` is an epoch and a number the caller knows to be in its log: up to it nothing has to be read.
+        Nobody receives what is not there. Returns when it is written; raises as `get`, and `Unavailable`.
         """
         require(actor, Permission.SPEAK)
         state = self._log.known(consultation_id)
-        if state is None or max(delivered, read) > max(state.last_seq, committed) or not may_read(actor, state):
+        if state is None or max(delivered, read) > _newest(state, committed) or not may_read(actor, state):
             state = await self.get(actor, consultation_id)
             self._log.learned(state)
-        newest = max(state.last_seq, committed)
+        newest = _newest(state, committed)
         reader = party_of(actor)
-        moved = await self._store.receipts.move(consultation_id, reader, min(delivered, newest), min(read, newest))
+        moved = await self._store.receipts.move(
+            consultation_id, state.epoch, reader, min(delivered, newest), min(read, newest)
+        )
         if moved.forward:
             self._log.announce_receipt(consultation_id, reader, moved.delivered, moved.read)
         return Receipt(reader, moved.delivered, moved.read)
@@ -142,6 +144,10 @@ class ConsultationReading(ConsultationBase):
         """The state itself, for checking a reader's right."""
         return await self._store.state(consultation_id)
 
+    async def states_of(self, consultation_ids: Sequence[str]) -> dict[str, Consultation]:
+        """As `state_of`, of all of these that exist."""
+        return await self._store.states(consultation_ids)
+
     async def ahead(self, cursors: Mapping[str, int]) -> dict[str, int]:
         """Which consultations have more than these numbers, and up to where."""
         return await self._store.ahead(cursors)
@@ -150,3 +156,8 @@ class ConsultationReading(ConsultationBase):
         """Open consultations of these people that changed within the last minute."""
         since = self._clock.now() - timedelta(minutes=1)
         return await self._store.belonging_to(citizen_ids, staff_ids, since)
+
+
+def _newest(state: Consultation, committed: tuple[int, int]) -> int:
+    epoch, number = committed
+    return max(state.last_seq, number) if epoch == state.epoch else state.last_seq

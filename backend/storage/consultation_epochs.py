@@ -87,6 +87,7 @@ class ConsultationEpochs:
         change = {"$set": {"epoch": raised.epoch, "done": False}}
         await self._meta.update_one({"_id": _RECORD}, change, upsert=True)
         await self._fence(raised.epoch)
+        await self._database[RECEIPTS].update_many({}, {"$set": {"epoch": raised.epoch}})
         result = await self._database[OPS].update_many({}, {"$set": {"epoch": raised.epoch}})
         raised.operations = result.matched_count
         await self._fold(raised)
@@ -94,13 +95,13 @@ class ConsultationEpochs:
         return raised
 
     async def _fence(self, epoch: int) -> None:
-        """From now on neither the log nor the lists take anything of an earlier epoch."""
+        """From now on neither the log nor the lists nor the watermarks take anything of an earlier epoch."""
         rule: dict[str, Any] = {
             "validator": {"epoch": {"$gte": epoch}},
             "validationLevel": "strict",
             "validationAction": "error",
         }
-        for name in (OPS, STATES):
+        for name in (OPS, STATES, RECEIPTS):
             await self._database.ensure_collection(name)
             await self._database.raw.command("collMod", name, **rule)
 

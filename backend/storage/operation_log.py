@@ -46,10 +46,12 @@ class ClientIdTaken(Exception):
 @dataclass(frozen=True, slots=True)
 class Landed:
     """What became of a flight: its first `committed` documents are in the log for good. `error` is what kept
-    the next one out: `NumberTaken`, `ClientIdTaken`, or `Unavailable`, after which nobody knows about the rest."""
+    the next one out: `NumberTaken`, `ClientIdTaken`, or `Unavailable`, after which nobody knows about the rest,
+    unless nothing was `sent`: then nothing of it is there."""
 
     committed: int
     error: Exception | None = None
+    sent: bool = True
 
 
 #: Hears how far a flight came, at that moment.
@@ -63,13 +65,13 @@ class _Flight:
         self.documents = documents
         self.heard: Heard | None = heard
 
-    def land(self, committed: int, error: Exception | None = None) -> None:
+    def land(self, committed: int, error: Exception | None = None, *, sent: bool = True) -> None:
         """Say so, once."""
         heard, self.heard = self.heard, None
         if heard is None:
             return
         try:
-            heard(Landed(committed, error))
+            heard(Landed(committed, error, sent))
         except Exception:  # whoever asked, the others' flights go on
             log.exception("landing_not_taken")
 
@@ -105,7 +107,7 @@ class GroupCommit:
         committed (majority, journaled) or are not. Flights go in the order of the calls."""
         flight = _Flight(documents, heard)
         if self.waiting >= MAX_WAITING:
-            flight.land(0, Unavailable("系统繁忙，消息尚未送达，请稍后重试。"))
+            flight.land(0, Unavailable("系统繁忙，消息尚未送达，请稍后重试。"), sent=False)
             return
         self._waiting.append(flight)
         self.waiting += len(documents)

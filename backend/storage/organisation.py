@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,18 +117,28 @@ class OrganisationStore:
         halls = await self.departments.find({"kind": DepartmentKind.HALL.value})
         return sorted(halls, key=lambda hall: hall.id)
 
-    async def place_of(self, staff_id: str, department_id: str | None) -> Place:
-        """The posts somebody holds now, and the roles a duty lead has from the department."""
-        posts, led = await asyncio.gather(
-            self.posts.find({"holders.staff_id": staff_id}),
-            self.departments.find({"_id": department_id, "duty_lead_ids": staff_id}),
+    async def places_of(self, departments: Mapping[str, str | None]) -> dict[str, Place]:
+        """By member of the staff, each given with the own department: the posts held now, and the roles a duty lead
+        has from the department. Two looks for all."""
+        if not departments:
+            return {}
+        staff_ids, own = list(departments), {d for d in departments.values() if d is not None}
+        held, led = await asyncio.gather(
+            self.posts.find({"holders.staff_id": {"$in": staff_ids}}),
+            self.departments.find({"_id": {"$in": sorted(own)}, "duty_lead_ids": {"$in": staff_ids}}),
         )
-        roles = set()
+        posts: dict[str, set[str]] = {staff_id: set() for staff_id in staff_ids}
+        roles: dict[str, set[Role]] = {staff_id: set() for staff_id in staff_ids}
+        for post in held:
+            for holder in post.holders:
+                if holder.staff_id in posts:
+                    posts[holder.staff_id].add(post.id)
         for department in led:
-            roles.add(Role.LEAD)
-            if department.kind is DepartmentKind.HALL:
-                roles.add(Role.TRIAGE)
-        return Place(frozenset(post.id for post in posts), frozenset(roles))
+            hall = department.kind is DepartmentKind.HALL
+            for staff_id in department.duty_lead_ids:
+                if departments.get(staff_id) == department.id:
+                    roles[staff_id].update({Role.LEAD, Role.TRIAGE} if hall else {Role.LEAD})
+        return {staff_id: Place(frozenset(posts[staff_id]), frozenset(roles[staff_id])) for staff_id in staff_ids}
 
     async def release(self, staff_id: str, *, leaves: bool, session: Session) -> list[tuple[str, str, int]]:
         """Take somebody off the duty leads, and off all posts when the person `leaves` altogether.

@@ -2,6 +2,8 @@
 
 Every delivered message brings one, so they are merged to the greatest of each reader while a write is in
 flight, and one `bulk_write` takes what gathered. `$max` keeps them from going back whoever else writes.
+Numbers are of an epoch: those of one that is over say nothing in the next, and the database takes them no more
+(`consultation_epochs`, a validator).
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from backend.storage.operation_documents import party_from_value, party_value
 _MAX_BATCH = 500
 _MAX_KNOWN = 50_000  # readers whose watermarks are kept in memory
 
+_Key = tuple[str, int]  # a reader of a consultation, and the epoch
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -35,10 +39,11 @@ class Moved:
 
 
 class _Pending:
-    __slots__ = ("consultation_id", "delivered", "party", "read", "waiting")
+    __slots__ = ("consultation_id", "delivered", "epoch", "party", "read", "waiting")
 
-    def __init__(self, consultation_id: str, party: Party) -> None:
+    def __init__(self, consultation_id: str, epoch: int, party: Party) -> None:
         self.consultation_id = consultation_id
+        self.epoch = epoch
         self.party = party
         self.delivered = 0
         self.read = 0
@@ -50,26 +55,26 @@ class ReceiptStore:
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._pending: dict[str, _Pending] = {}
-        self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._pending: dict[_Key, _Pending] = {}
+        self._known: OrderedDict[_Key, tuple[int, int]] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
         self.batches = 0
         self.written = 0
 
-    async def move(self, consultation_id: str, party: Party, delivered: int, read: int) -> Moved:
-        """Move a reader's watermarks forward, never back; returns when that is written.
+    async def move(self, consultation_id: str, epoch: int, party: Party, delivered: int, read: int) -> Moved:
+        """Move a reader's watermarks in this epoch of the log forward, never back; returns when that is written.
 
         What is known to be written already costs nothing. What is less is looked up: another node may have written
         more than is known here, and told it to who asks. Raises `Unavailable`; saying it again does no harm.
         """
         delivered = max(delivered, read)
-        key = f"{consultation_id}:{party.kind}:{party.id}"
+        key = (f"{consultation_id}:{party.kind}:{party.id}", epoch)
         known = self._known.get(key)
         if known == (delivered, read):
             return Moved(delivered, read, forward=False)
         pending = self._pending.get(key)
         if pending is None:
-            pending = self._pending[key] = _Pending(consultation_id, party)
+            pending = self._pending[key] = _Pending(consultation_id, epoch, party)
         pending.delivered = max(pending.delivered, delivered)
         pending.read = max(pending.read, read)
         future: asyncio.Future[Moved] = asyncio.get_running_loop().create_future()
@@ -96,9 +101,9 @@ class ReceiptStore:
                 _fail(batch, "请稍后重试。")
                 raise
             for key, pending in batch.items():
-                self._tell(key, pending, stored.get(key, (pending.delivered, pending.read)))
+                self._tell(key, pending, stored.get(key[0], (pending.delivered, pending.read)))
 
-    async def _write(self, batch: Mapping[str, _Pending]) -> dict[str, tuple[int, int]]:
+    async def _write(self, batch: Mapping[_Key, _Pending]) -> dict[str, tuple[int, int]]:
         """Write, then look what is there: another node may have written more."""
         self.batches += 1
         self.written += len(batch)
@@ -107,6 +112,7 @@ class ReceiptStore:
                 {"_id": key},
                 {
                     "$max": {"delivered": pending.delivered, "read": pending.read},
+                    "$set": {"epoch": pending.epoch},
                     "$setOnInsert": {
                         "consultation_id": pending.consultation_id,
                         "party": party_value(pending.party),
@@ -114,13 +120,13 @@ class ReceiptStore:
                 },
                 upsert=True,
             )
-            for key, pending in batch.items()
+            for (key, _), pending in batch.items()
         ]
         await self._collection.bulk_write(updates, ordered=False)
-        found = self._collection.find({"_id": {"$in": list(batch)}}, {"delivered": 1, "read": 1})
+        found = self._collection.find({"_id": {"$in": [key for key, _ in batch]}}, {"delivered": 1, "read": 1})
         return {d["_id"]: (d["delivered"], d["read"]) for d in await found.to_list(None)}
 
-    def _tell(self, key: str, pending: _Pending, stored: tuple[int, int]) -> None:
+    def _tell(self, key: _Key, pending: _Pending, stored: tuple[int, int]) -> None:
         before = self._known.pop(key, (0, 0))
         now = self._known[key] = (max(before[0], stored[0]), max(before[1], stored[1]))
         if len(self._known) > _MAX_KNOWN:
@@ -153,7 +159,7 @@ class ReceiptStore:
         return [(party_from_value(d["party"]), d["delivered"], d["read"]) async for d in found]
 
 
-def _fail(batch: Mapping[str, _Pending], detail: str) -> None:
+def _fail(batch: Mapping[_Key, _Pending], detail: str) -> None:
     for pending in batch.values():
         for future in pending.waiting:
             if not future.done():

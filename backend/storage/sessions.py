@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import structlog
@@ -30,6 +30,15 @@ _KEPT_AFTER_END = timedelta(days=30)
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose a session is; `name` is the citizen's."""
+
+    kind: Literal["citizen", "staff"]
+    id: str
+    name: str
+
+
 class SessionStore:
     """Sessions by their tokens' hashes. An ended one keeps no hashes."""
 
@@ -47,6 +56,12 @@ class SessionStore:
 
     async def get(self, session_id: str) -> LoginSession | None:
         return await self._find({"_id": session_id})
+
+    async def live(self, session_ids: Collection[str], now: datetime) -> dict[str, Subject]:
+        """Whose these are, of those that are not over, with one look."""
+        criteria = {"_id": {"$in": list(session_ids)}, "ended_at": None, "expires_at": {"$gt": now}}
+        found = self._sessions.find(criteria, {"kind": 1, "subject_id": 1, "name": 1})
+        return {d["_id"]: Subject(d["kind"], d["subject_id"], d.get("name", "")) for d in await found.to_list(None)}
 
     async def _find(self, criteria: Mapping[str, Any]) -> LoginSession | None:
         document = await self._sessions.find_one({**criteria, "ended_at": None})

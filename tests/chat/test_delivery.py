@@ -294,6 +294,31 @@ async def test_a_restored_log_sends_its_readers_back_to_the_beginning() -> None:
     await node.feeds.close()
 
 
+async def test_what_changed_hands_before_a_newcomer_followed_is_looked_at() -> None:
+    node, there, late, full = Node(), reader("/clerk"), reader("/clerk"), reader("/clerk")
+    node.banned = [late, full]
+    node.feeds.attach(there, CONV, 0, 1, looked_at=0)
+    await node.settled()
+    node.commit(said(1), said(2), said(3, payload=Transferred("post", None, "转办")), said(4))
+    node.feeds.attach(late, CONV, 2, 1, looked_at=2)  # its right is of the state after 2
+    await node.settled()
+    assert (node.looked, node.sockets.seqs(late)) == (1, [])
+    node.feeds.get(CONV).checked = 4  # type: ignore[union-attr]  # as the hub notes it
+    # one that is too full to be served is not forgotten when the log is read for another
+    node.sockets.frozen.add(full)
+    node.sockets.waiting[full] = [{}] * MAX_BACKLOG
+    node.feeds.attach(full, CONV, 2, 1, looked_at=2)
+    node.feeds.attach(reader("/clerk"), CONV, 4, 1, looked_at=4)
+    await node.settled()
+    assert node.looked == 1
+    node.sockets.waiting.clear()
+    node.feeds.nudge()
+    await node.settled()
+    assert (node.looked, node.sockets.waiting[full]) == (2, [])
+    assert node.sockets.seqs(there) == [1, 2, 3, 4]
+    await node.feeds.close()
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["commit", "foreign", "hint", "sweep", "join", "leave", "freeze", "thaw", "run", "gate"]),

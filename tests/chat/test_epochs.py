@@ -38,7 +38,7 @@ async def no_epoch_left(services: Services) -> AsyncIterator[None]:
 
 async def lift_the_fence(services: Services) -> None:
     """As the collection is after `mongorestore --drop`: with the options it had when the backup was made."""
-    for name in (OPS, STATES):
+    for name in (OPS, STATES, RECEIPTS):
         await services.database.raw.command("collMod", name, validator={})
 
 
@@ -107,6 +107,34 @@ async def test_a_node_that_ran_through_it_reads_the_log_anew(
     assert [op["seq"] for op in log] == list(range(1, len(log) + 1))
     assert {op["epoch"] for op in log} == {raised.epoch}
     assert [op["body"]["text"] for op in log if op["kind"] == "message"] == ["您好", "这句接在后面"]
+
+
+async def test_a_node_that_ran_through_it_says_nobody_read_what_is_gone(
+    connect: Connect, services: Services, citizen: Caller, clerk: Caller, office: Office
+) -> None:
+    phone, desk = await connect(citizen), await connect(clerk)
+    conv = (await phone.open("没有停", matter_id=office.matter.id, text="您好"))["conv"]
+    await desk.until_texts(conv, "您好")
+    backup = await taken(services)
+    last = (await phone.send(conv, "这句丢失"))["seq"]
+    await desk.call("rcpt", {"conv": conv, "delivered": last, "read": last})
+    await put_back(services, backup)
+    await services.consultation_epochs.raise_all(datetime.now(UTC))
+
+    refused = await desk.once("rcpt", {"conv": conv, "delivered": last, "read": last - 1})
+    assert refused is not None
+    assert (refused["ok"], refused["retry"]) == (False, True)  # this node still has the time that is gone
+    assert await services.database[RECEIPTS].count_documents({}) == 0
+    # what is known of one epoch says nothing of the next, neither what was written nor how far its log goes
+    state = await services.consultation_store.state(conv)
+    assert state is not None
+    services.consultation_log._live.clear()
+    clerk_now = await services.sessions.authenticate(clerk.token or "")
+    found = await services.consultations.receive(clerk_now, conv, delivered=last, read=last, committed=(1, last))
+    assert (found.delivered, found.read) == (state.last_seq, state.last_seq)
+    assert state.last_seq < last
+    stored = await services.consultation_store.receipts.of(conv)
+    assert [(delivered, read) for _, delivered, read in stored] == [(state.last_seq, state.last_seq)]
 
 
 async def test_an_epoch_never_comes_again_and_lists_become_what_the_logs_say(

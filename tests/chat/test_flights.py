@@ -303,7 +303,7 @@ async def test_receipts_of_two_devices_on_two_nodes_never_go_back(mongo: Failing
                 read = chance.randrange(delivered)
                 while True:
                     try:
-                        moved = await store.move("k1", reader, delivered, read)
+                        moved = await store.move("k1", 1, reader, delivered, read)
                     except Unavailable:
                         continue
                     break
@@ -324,8 +324,8 @@ async def test_receipts_of_two_devices_on_two_nodes_never_go_back(mongo: Failing
 async def test_a_device_that_changes_nodes_is_never_told_less_than_before(mongo: FailingMongo) -> None:
     reader = Party("staff", "s1")
     async with two_nodes(mongo.url) as (one, two):
-        await two.store.receipts.move("k1", reader, 19, 19)
-        told = await one.store.receipts.move("k1", reader, 30, 30)
+        await two.store.receipts.move("k1", 1, reader, 19, 19)
+        told = await one.store.receipts.move("k1", 1, reader, 30, 30)
         assert (told.delivered, told.read) == (30, 30)
-        moved = await two.store.receipts.move("k1", reader, 10, 10)
+        moved = await two.store.receipts.move("k1", 1, reader, 10, 10)
         assert (moved.delivered, moved.read) == (30, 30)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import AutoReconnect
 
+from backend.composition import Services
 from backend.domain.access import Actor
+from backend.domain.consultation_content import Attachment, Content
 from backend.domain.errors import RateLimited, Unavailable
-from backend.storage.consultations import OPS
+from backend.services.consultation_log import Committed
+from backend.storage import operation_log
+from backend.storage.consultations import OPS, ConsultationStore
 from chat import order
 from chat import payloads as p
 from chat.client import ChatClient
@@ -62,6 +68,88 @@ async def test_what_is_to_be_sent_again_is_not_overtaken(
     again = await in_flight(phone, sent[done:])
     assert [answer["ok"] for answer in again] == [True] * (10 - done)
     assert again[0]["dup"] == written
+    assert await desk.until_texts(conv, *texts) == texts
+
+
+async def test_what_was_never_sent_to_the_database_is_refused_without_asking_it(
+    connect: Connect, citizen: Caller, clerk: Caller, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too much waits to be written: the outcome is known, and it is the same for those behind it."""
+    desk, phone = await connect(clerk), await connect(citizen)
+    conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
+    texts = [f"第{i}句" for i in range(10)]
+    sent = [{"conv": conv, "cid": str(uuid.uuid4()), "body": {"text": text}} for text in texts]
+    assert (await in_flight(phone, sent[:1]))[0]["ok"]
+    asked = []
+
+    async def ask(*args: Any) -> Any:
+        asked.append(args)
+
+    for name in ("settle", "read", "state"):
+        monkeypatch.setattr(ConsultationStore, name, ask)
+    monkeypatch.setattr(operation_log, "MAX_WAITING", 0)
+    refused = await in_flight(phone, sent[1:8])
+    assert [answer["problem"]["code"] for answer in refused] == ["temporarily-unavailable"] * 7
+    assert all(answer["retry"] for answer in refused)
+    assert not asked
+    monkeypatch.undo()
+    late = await in_flight(phone, sent[8:9])  # on its way while the client did not know
+    assert (late[0]["ok"], late[0]["retry"]) == (False, True)
+    again = await in_flight(phone, sent[1:])
+    assert [(answer["ok"], answer["dup"]) for answer in again] == [(True, False)] * 9
+    assert await desk.until_texts(conv, *texts) == texts
+
+
+@pytest.fixture
+def failing_once(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lookup of photographs fails the first time; what was asked for."""
+    asked: list[str] = []
+
+    async def attachments(actor: Actor, wanted: Sequence[Attachment]) -> tuple[Attachment, ...]:
+        asked.append(wanted[0].upload_id)
+        await asyncio.sleep(0)
+        if len(asked) == 1:
+            raise AutoReconnect("the line is gone")
+        return tuple(replace(a, name="a.jpg", media_type="image/jpeg", size=1, width=1, height=1) for a in wanted)
+
+    monkeypatch.setattr(services.consultations._references, "attachments", attachments)
+    return asked
+
+
+async def test_a_photograph_that_has_to_come_again_is_not_overtaken_on_its_socket(
+    connect: Connect, citizen: Caller, clerk: Caller, office: Office, failing_once: list[str]
+) -> None:
+    desk, phone = await connect(clerk), await connect(citizen)
+    conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
+    bodies: list[dict[str, Any]] = [{"text": f"第{i}句"} for i in range(6)]
+    bodies[2]["attachments"] = [{"upload_id": str(uuid.uuid4())}]
+    sent = [{"conv": conv, "cid": str(uuid.uuid4()), "body": body} for body in bodies]
+    first = await in_flight(phone, sent)
+    assert [(answer["ok"], answer.get("retry")) for answer in first] == [(True, None)] * 2 + [(False, True)] * 4
+    again = await in_flight(phone, sent[2:])
+    assert [answer["ok"] for answer in again] == [True] * 4
+    texts = [body["text"] for body in bodies]
+    assert await desk.until_texts(conv, *texts) == texts
+
+
+async def test_what_waits_behind_a_photograph_that_has_to_come_again_does_not_overtake_it(
+    connect: Connect, services: Services, citizen: Caller, clerk: Caller, office: Office, failing_once: list[str]
+) -> None:
+    desk, phone = await connect(clerk), await connect(citizen)
+    conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
+    await desk.until(lambda: conv in desk.logs)
+    asker = await services.sessions.authenticate(citizen.token or "")
+    answerer = await services.sessions.authenticate(clerk.token or "")
+    photograph = Content("照片", attachments=(Attachment(str(uuid.uuid4())),))
+
+    async def say(actor: Actor, content: Content) -> Committed:
+        return await services.consultations.send(actor, conv, cid=str(uuid.uuid4()), content=content)
+
+    talk = (asker, photograph), (asker, Content("第二句")), (answerer, Content("您好")), (asker, Content("第三句"))
+    said = await asyncio.gather(*(say(*each) for each in talk), return_exceptions=True)
+    assert [type(each) for each in said] == [AutoReconnect, AutoReconnect, Committed, AutoReconnect]
+    await asyncio.gather(*(say(*each) for each in talk if each[0] is asker))
+    texts = ["您好", "照片", "第二句", "第三句"]
     assert await desk.until_texts(conv, *texts) == texts
 
 

@@ -97,6 +97,15 @@ export class Conversation {
   }
 }
 
+/** The order in which consultations are named where not all can be: what is to be followed, then the latest. */
+export function latestFirst<C extends { conv: string; at: number }>(
+  all: Iterable<C>,
+  followed: ReadonlySet<string>,
+): C[] {
+  const rank = ({ conv }: C): number => (followed.has(conv) ? 1 : 0)
+  return [...all].sort((a, b) => rank(b) - rank(a) || b.at - a.at)
+}
+
 /** Keeps the latest logs in the storage; every write may fail, since the server has all of it. */
 export class LogStore {
   private dirty = new Set<string>()

@@ -2,7 +2,7 @@
 import { Changes } from './changes'
 import { systemClock, type Clock, type TimerHandle } from './clock'
 import { Connection, LOST } from './connection'
-import { Conversation, LogStore } from './conversations'
+import { Conversation, latestFirst, LogStore } from './conversations'
 import { Outbox, OutboxStore, type Entry } from './outbox'
 import { ChatProblem, LOCAL_PROBLEMS } from './problem'
 import * as p from './protocol'
@@ -136,13 +136,8 @@ export abstract class ChatCore {
   // --- the connection --------------------------------------------------------------------------
 
   private cursors(): Record<string, [number, number]> {
-    const latest = [...this.conversations.values()].sort((a, b) => b.at - a.at)
-    const first = latest.filter(({ conv }) => this.followed.has(conv))
-    const found: Record<string, [number, number]> = {}
-    for (const { conv, log } of new Set([...first, ...latest])) {
-      if (Object.keys(found).length < p.MAX_CURSORS) found[conv] = [log.epoch, log.seq]
-    }
-    return found
+    const named = this.latest().slice(0, p.MAX_CURSORS)
+    return Object.fromEntries(named.map(({ conv, log }) => [conv, [log.epoch, log.seq]]))
   }
 
   private greeted(answer: p.HelloAnswer): void {
@@ -169,11 +164,12 @@ export abstract class ChatCore {
   }
 
   private positions(): Record<string, number> {
-    const found: Record<string, number> = {}
-    for (const { conv, joined, log } of this.conversations.values()) {
-      if (joined && Object.keys(found).length < p.MAX_CURSORS) found[conv] = log.seq
-    }
-    return found
+    const named = this.latest().filter(({ joined }) => joined)
+    return Object.fromEntries(named.slice(0, p.MAX_CURSORS).map(({ conv, log }) => [conv, log.seq]))
+  }
+
+  private latest(): Conversation[] {
+    return latestFirst(this.conversations.values(), this.followed)
   }
 
   private beaten(answer: { ahead: Record<string, number>; left: string[] }): void {

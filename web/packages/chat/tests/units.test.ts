@@ -3,6 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import WebSocket, { WebSocketServer } from 'ws'
 
 import { socketIoTransport, wxWebSocket, type Operation, type SocketTask } from '../src'
+import { latestFirst } from '../src/conversations'
 import { firstMessageCid, newCid, uuid5 } from '../src/ids'
 import { LocalLog } from '../src/log'
 import { Pace } from '../src/pace'
@@ -29,6 +30,11 @@ test('a log applies numbers in order, keeps the later ones aside and drops doubl
   expect([log.seq, log.gap]).toEqual([3, false])
   log.add(op(1, 2))
   expect([log.seq, log.epoch]).toEqual([1, 2])
+})
+
+test('what is followed and the latest are named first', () => {
+  const all = ['a', 'b', 'c', 'd'].map((conv, i) => ({ conv, at: i === 1 ? 9 : i }))
+  expect(latestFirst(all, new Set(['a', 'c'])).map(({ conv }) => conv)).toEqual(['c', 'a', 'b', 'd'])
 })
 
 test('who lost a server together comes back spread out, and not before the server wants it', () => {
