@@ -25,6 +25,7 @@ from backend.services.consultation_base import may_read
 from backend.services.consultation_reading import Receipt
 from backend.services.consultation_turns import Talked
 from backend.services.consultations import ConsultationService
+from backend.storage.consultations import Belonging
 from chat.connections import Connection, Connections
 from chat.counters import Counters
 from chat.delivery import Feeds, Transport
@@ -291,8 +292,19 @@ class Hub:
         self.feeds.nudge()
         citizens, staff = self._connections.people("citizen"), self._connections.people("staff")
         if citizens or staff:
-            for state in await self._service.belonging_to(citizens, staff):
-                self._place_quietly(state)
+            found = await self._service.belonging_to(citizens, staff)
+            missing = [belonging.consultation_id for belonging in found if self._is_missing(belonging)]
+            for start in range(0, len(missing), _STATES):
+                for state in (await self._service.states_of(missing[start : start + _STATES])).values():
+                    if state.state is not State.CLOSED:
+                        self._place_quietly(state)
+
+    def _is_missing(self, belonging: Belonging) -> bool:
+        """Whether a socket that is here should follow it and does not."""
+        connections = self._connections.of("citizen", belonging.citizen_id)
+        if belonging.staff_id is not None:
+            connections += self._connections.of("staff", belonging.staff_id)
+        return any(c.ready and not self.feeds.reads(c, belonging.consultation_id) for c in connections)
 
     def _place_quietly(self, state: Consultation) -> None:
         for connection in self._connections.of("citizen", state.citizen.id):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -72,6 +73,15 @@ INDEXES: list[IndexDeclaration] = [
 ]
 
 _SEEKS = 500  # consultations in one look at their newest numbers; reading the answer must stall nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """A consultation and the two whose it is."""
+
+    consultation_id: str
+    citizen_id: str
+    staff_id: str | None
 
 
 class ConsultationStore:
@@ -322,15 +332,21 @@ class ConsultationStore:
 
     async def belonging_to(
         self, citizen_ids: Iterable[str], staff_ids: Iterable[str], since: datetime
-    ) -> list[Consultation]:
-        """Recently changed consultations of these people, for those who are connected."""
+    ) -> list[Belonging]:
+        """Whose the recently changed, open consultations of these people are, for those who are connected."""
         people: list[Document] = [
             {"citizen.id": {"$in": sorted(citizen_ids)}},
             {"staff.id": {"$in": sorted(staff_ids)}},
         ]
-        return await self.list_states(
-            {"updated_at": {"$gte": since}, "state": {"$ne": State.CLOSED.value}, "$or": people}, limit=500
-        )
+        query = {"updated_at": {"$gte": since}, "state": {"$ne": State.CLOSED.value}, "$or": people}
+        found = self._states.find(query, {"citizen.id": 1, "staff.id": 1}).sort([("updated_at", -1), ("_id", -1)])
+        try:
+            return [
+                Belonging(d["_id"], d["citizen"]["id"], (d.get("staff") or {}).get("id"))
+                for d in await found.limit(500).to_list(None)
+            ]
+        except PyMongoError as error:
+            raise Unavailable from error
 
     async def earlier_of(
         self,
