@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -22,6 +23,8 @@ REFRESH = 0.3
 REFRESH_LOADED = 1.0
 #: Consultations talked in within `REFRESH` above which there is load.
 LOADED = 20
+#: States written together: folding and encoding them holds up everybody else.
+AT_ONCE = 16
 
 
 class Listed(Protocol):
@@ -62,9 +65,13 @@ class LaggingLists:
             await asyncio.sleep(REFRESH)
             if len(self._stale) > LOADED:  # spread, so that nodes do not write in step
                 await asyncio.sleep((REFRESH_LOADED - REFRESH) * random.uniform(0.7, 1.0))
-            states, self._stale = [listed.state for listed in self._stale.values()], {}
-            try:
-                await self._store.save_talk([state for state in states if state is not None])
-            except Exception as error:  # noqa: BLE001 - the next talk tries again
-                # the type alone: the driver's message may hold the documents, and they hold what people said
-                log.warning("consultation_states_not_refreshed", count=len(states), error=type(error).__name__)
+            stale, self._stale = list(self._stale.values()), {}
+            for start in range(0, len(stale), AT_ONCE):
+                await self._save(stale[start : start + AT_ONCE])
+
+    async def _save(self, stale: Sequence[Listed]) -> None:
+        try:
+            await self._store.save_talk([state for listed in stale if (state := listed.state) is not None])
+        except Exception as error:  # noqa: BLE001 - the next talk tries again
+            # the type alone: the driver's message may hold the documents, and they hold what people said
+            log.warning("consultation_states_not_refreshed", count=len(stale), error=type(error).__name__)
