@@ -13,6 +13,7 @@ from backend.ports import Clock
 from backend.rest.consultation_views import consultation_json, moment, operation_json
 from backend.services.consultation_base import may_read
 from backend.services.consultation_log import Committed
+from backend.services.consultation_reading import Receipt
 from backend.services.consultation_turns import Outcome
 from backend.services.consultations import ConsultationService
 from backend.services.presence import PresenceService
@@ -43,6 +44,10 @@ def _done(committed: Committed) -> Ack:
     )
 
 
+def _moved(receipt: Receipt) -> Ack:
+    return ok(delivered=receipt.delivered, read=receipt.read)
+
+
 class Handlers:
     """One method for each event."""
 
@@ -60,6 +65,7 @@ class Handlers:
         self._hub = hub
         self._desks = desks
         self._clock = clock
+        self._receiving: set[asyncio.Task[None]] = set()
         self._greeting = {kind: asyncio.Semaphore(GREETINGS) for kind in ("citizen", "staff")}
 
     def citizen(self) -> dict[str, Event[Any]]:
@@ -87,7 +93,7 @@ class Handlers:
             "msg:edit": Event(p.EditMessage, self.edit, ordered=True),
             "msg:recall": Event(p.RecallMessage, self.recall, ordered=True),
             "ops:get": Event(p.GetOps, self.get_ops),
-            "rcpt": Event(p.ReadReceipt, self.receipt),
+            "rcpt": Event(p.ReadReceipt, self.receipt, begin=Begin(p.plain_receipt, self.begin_receipt, _moved)),
             "beat": Event(p.Beat, self.beat),
             "typing": Event(p.InConversation, self.typing, acked=False),
             "conv:close": Event(p.CloseIt, self.close, ordered=True),
@@ -166,15 +172,36 @@ class Handlers:
         return ok(ahead=await self._service.ahead(mine), left=left, server_ts=moment(self._now()))
 
     async def receipt(self, connection: Connection, payload: p.ReadReceipt) -> Ack:
-        feed = self._hub.feeds.get(payload.conv)
-        found = await self._service.receive(
-            connection.actor,
-            payload.conv,
-            delivered=payload.delivered,
-            read=payload.read,
-            committed=(feed.epoch, feed.newest) if feed is not None else (0, 0),
+        return _moved(await self._receive(connection, payload.conv, payload.delivered, payload.read))
+
+    def begin_receipt(self, connection: Connection, told: tuple[str, int, int], outcome: Outcome[Receipt]) -> None:
+        """The same, without a task where nothing has to be read for it."""
+        conv, delivered, read = told
+        begun = self._service.begin_receive(
+            connection.actor, conv, delivered=delivered, read=read, committed=self._committed(conv), outcome=outcome
         )
-        return ok(delivered=found.delivered, read=found.read)
+        if not begun:
+            task = asyncio.create_task(self._receive_for(connection, told, outcome), name="receipt")
+            self._receiving.add(task)
+            task.add_done_callback(self._receiving.discard)
+
+    async def _receive_for(self, connection: Connection, told: tuple[str, int, int], outcome: Outcome[Receipt]) -> None:
+        try:
+            found = await self._receive(connection, *told)
+        except Exception as error:  # noqa: BLE001 - told to who asked
+            outcome.refused(error)
+        else:
+            outcome.done(found)
+
+    async def _receive(self, connection: Connection, conv: str, delivered: int, read: int) -> Receipt:
+        return await self._service.receive(
+            connection.actor, conv, delivered=delivered, read=read, committed=self._committed(conv)
+        )
+
+    def _committed(self, conv: str) -> tuple[int, int]:
+        """An epoch and a number that are known here to be in the log."""
+        feed = self._hub.feeds.get(conv)
+        return (feed.epoch, feed.newest) if feed is not None else (0, 0)
 
     async def typing(self, connection: Connection, payload: p.InConversation) -> Ack:
         follows = self._hub.feeds.reads(connection, payload.conv)
@@ -203,7 +230,7 @@ class Handlers:
             await self._service.send(connection.actor, payload.conv, cid=payload.cid, content=payload.body.content())
         )
 
-    def begin_words(self, connection: Connection, words: p.Words, outcome: Outcome) -> None:
+    def begin_words(self, connection: Connection, words: p.Words, outcome: Outcome[Committed]) -> None:
         """`send` for what is nothing but words."""
         content = Content(words.text, reply_to=words.reply_to)
         self._service.say(connection.actor, words.conv, cid=words.cid, content=content, outcome=outcome)

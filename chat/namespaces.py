@@ -19,7 +19,6 @@ from backend.domain.errors import DomainError, Malformed, Unauthenticated, may_b
 from backend.domain.ids import is_uuid
 from backend.measures import count
 from backend.rest.problems import invalid_input, problem_of
-from backend.services.consultation_log import Committed
 from backend.services.consultation_turns import Outcome
 from backend.services.socket_tickets import SocketTicketService
 from chat import payloads
@@ -37,21 +36,22 @@ log = structlog.get_logger()
 #: Versions of the protocol that are spoken here.
 VERSIONS = (1,)
 P = TypeVar("P", bound=BaseModel)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
-    """How an event is begun without waiting for anything. `read` gives its consultation, its client id and what
-    `start` wants, or None for a payload that is to be read carefully; `start` raises as the event's `handle`, or
-    tells its last argument what became of it, of which `ack` makes the acknowledgement."""
+class Begin(Generic[R]):
+    """How an event is begun without waiting for anything. `read` gives its consultation, its client id if it has
+    one, and what `start` wants, or None for a payload that is to be read carefully; `start` raises as the event's
+    `handle`, or tells its last argument what became of it, of which `ack` makes the acknowledgement."""
 
     read: Callable[[Any], tuple[str, str, Any] | None]
-    start: Callable[[Connection, Any, Outcome], None]
-    ack: Callable[[Committed], Ack]
+    start: Callable[[Connection, Any, Outcome[R]], None]
+    ack: Callable[[R], Ack]
 
 
-class _Begun:
-    """An event that was begun at once, until it is acknowledged."""
+class _Begun(Generic[R]):
+    """An event that was begun at once, until it is acknowledged. One without a client id has no order."""
 
     __slots__ = ("_ack", "_answer", "_arrival", "_began", "_cid", "_connection", "_conv", "_counters", "_event")
 
@@ -62,7 +62,7 @@ class _Begun:
         event: str,
         conv: str,
         cid: str,
-        ack: Callable[[Committed], Ack],
+        ack: Callable[[R], Ack],
         answer: Callable[[Any], None],
     ) -> None:
         self._counters = counters
@@ -73,23 +73,24 @@ class _Begun:
         self._ack = ack
         self._answer = answer
         self._began = time.perf_counter()
-        self._arrival = connection.order.arrived()
+        self._arrival = connection.order.arrived() if cid else 0
         connection.begin()
 
     def admit(self) -> None:
         """Whether it may be done now. Raises what refuses it."""
         self._connection.spend()
-        self._connection.order.admit(self._conv, self._cid, self._arrival)
+        if self._cid:
+            self._connection.order.admit(self._conv, self._cid, self._arrival)
 
-    def committed(self, committed: Committed) -> None:
+    def done(self, result: R) -> None:
         try:
-            self._tell(self._ack(committed))
+            self._tell(self._ack(result))
         except Exception:
             log.exception("socket_event_failed", event_name=self._event)
             self._tell(refusal(DomainError()))
 
     def refused(self, error: Exception) -> None:
-        if may_be_retried(error):
+        if self._cid and may_be_retried(error):
             self._connection.order.refused(self._conv, self._cid, self._arrival)
         if not isinstance(error, DomainError):
             log.error("socket_event_failed", event_name=self._event, exc_info=error)
@@ -113,7 +114,7 @@ class Event(Generic[P]):
     handle: Callable[[Connection, P], Awaitable[Ack]]
     ordered: bool = False
     acked: bool = True
-    begin: Begin | None = None
+    begin: Begin[Any] | None = None
 
 
 class ChatNamespace(LeanNamespace):
@@ -165,17 +166,17 @@ class ChatNamespace(LeanNamespace):
         return answer if known is None or known.acked or connection is None else None
 
     def client_event_at_once(self, event: str, sid: str, arguments: list[Any], answer: Callable[[Any], None]) -> bool:
-        """Messages: as many of a socket are under way as it sends, and the log keeps them in the order they came."""
+        """Messages, whose order the log keeps, and receipts: as many of a socket are under way as it sends."""
         found = self._events.get(event)
         begin = found.begin if found is not None else None
         connection = self._connections.get(sid)
         if begin is None or connection is None or len(arguments) != 2 or connection.refresh_due:
             return False
         read = begin.read(arguments[1])
-        if read is None or connection.has_turn(read[0]):
+        if read is None or (read[1] and connection.has_turn(read[0])):
             return False
         conv, cid, wanted = read
-        begun = _Begun(self._hub.counters, connection, event, conv, cid, begin.ack, answer)
+        begun: _Begun[Any] = _Begun(self._hub.counters, connection, event, conv, cid, begin.ack, answer)
         try:
             begun.admit()
             begin.start(connection, wanted, begun)

@@ -132,6 +132,20 @@ class ReadReceipt(InConversation):
     read: Seq = 0
 
 
+def plain_receipt(data: Any) -> tuple[str, str, tuple[str, int, int]] | None:
+    """`rcpt` as nearly all are, in the form of `plain_words`; None for what only `ReadReceipt` can read or refuse."""
+    if type(data) is not dict:
+        return None
+    conv, delivered, read = data.get("conv"), data.get("delivered", 0), data.get("read", 0)
+    if type(conv) is not str or type(delivered) is not int or type(read) is not int:
+        return None
+    if len(data) != 1 + ("delivered" in data) + ("read" in data):
+        return None
+    if not (0 <= delivered <= SEQ_MAX and 0 <= read <= SEQ_MAX and len(conv) == UUID_LENGTH and is_uuid(conv)):
+        return None
+    return conv, "", (conv, delivered, read)
+
+
 class Beat(Body):
     convs: dict[Id, Seq] = Field(default_factory=dict, max_length=200)
 

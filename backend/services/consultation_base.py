@@ -83,8 +83,12 @@ def target_of(state: Consultation) -> Target:
 
 def may_read(actor: Actor, state: Consultation) -> bool:
     """Whether an actor sees a consultation; who once answered in it still does."""
-    target = target_of(state)
-    seen = replace(target, staff_ids=target.staff_ids | state.past_staff_ids)
+    seen = Target(
+        citizen_id=state.citizen.id,
+        staff_ids=state.past_staff_ids | {state.staff.id} if state.staff else state.past_staff_ids,
+        post_id=state.post_id,
+        department_id=state.department_id,
+    )
     return allows(actor, Permission.READ_CONSULTATION, seen)
 
 

@@ -85,9 +85,11 @@ class ConsultationLog:
         """
         outcome = Awaited()
         self._queue(consultation_id, Turn(request, outcome, decide=decide))
-        return outcome.done
+        return outcome.future
 
-    def say(self, consultation_id: str, request: Request, message: Message, rule: Rule, outcome: Outcome) -> None:
+    def say(
+        self, consultation_id: str, request: Request, message: Message, rule: Rule, outcome: Outcome[Committed]
+    ) -> None:
         """Write a message; `outcome` hears what became of it. As `commit`, and as many messages as are there go
         in one flight."""
         self._queue(consultation_id, Turn(request, outcome, message=message, rule=rule))
@@ -188,7 +190,7 @@ class ConsultationLog:
             self._lists.talked(live)
             self.announce(afters[-1], done)
             for turn, after, message in zip(turns, afters, done, strict=True):
-                turn.outcome.committed(Committed(after, message, (message,)))
+                turn.outcome.done(Committed(after, message, (message,)))
         if landed.error is not None:
             self._not_landed(live, len(flight) - len(done), landed)
 
@@ -208,7 +210,7 @@ class ConsultationLog:
         live.turns.popleft()
         own = next(operation for operation in operations if operation.cid == turn.request.cid)
         self.announce(after, operations)
-        turn.outcome.committed(Committed(after, own, operations))
+        turn.outcome.done(Committed(after, own, operations))
 
     def _not_landed(self, live: Live, missing: int, landed: Landed) -> None:
         """What is at the head of the queue was not written, or nobody knows; `missing` turns went with it."""
@@ -269,7 +271,7 @@ class ConsultationLog:
                 if before is None:
                     raise
                 live.turns.popleft()
-                turn.outcome.committed(before)
+                turn.outcome.done(before)
                 return
             operations, after = self.number(state, drafts, turn.request)
         except Exception as error:  # noqa: BLE001 - told to the one who asked
@@ -303,7 +305,7 @@ class ConsultationLog:
             turn.written, live.stale = False, True
             return
         live.turns.popleft()
-        turn.outcome.committed(before)
+        turn.outcome.done(before)
         if before.operation.seq > state.last_seq:  # perhaps of ours, from a commit whose outcome was not known
             live.stale = live.doubt = True
 

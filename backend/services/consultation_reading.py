@@ -10,8 +10,11 @@ from datetime import datetime, timedelta
 from backend.domain.access import Actor, Permission, Role, allows, require
 from backend.domain.consultation_operations import Operation, Party, view_for
 from backend.domain.consultations import Consultation, State, Watermarks
-from backend.domain.errors import NotFound
+from backend.domain.errors import NotFound, Unavailable
 from backend.services.consultation_base import ConsultationBase, audience_of, may_read, party_of
+from backend.services.consultation_turns import Outcome
+from backend.storage.consultations import Belonging
+from backend.storage.receipts import Moved
 
 MAX_OPS = 200
 OPEN_STATES = (State.ACTIVE, State.OFFERED, State.QUEUED, State.WAITING_ANSWER)
@@ -110,8 +113,8 @@ class ConsultationReading(ConsultationBase):
         Nobody receives what is not there. Returns when it is written; raises as `get`, and `Unavailable`.
         """
         require(actor, Permission.SPEAK)
-        state = self._log.known(consultation_id)
-        if state is None or max(delivered, read) > _newest(state, committed) or not may_read(actor, state):
+        state = self._known_to(actor, consultation_id, max(delivered, read), committed)
+        if state is None:
             state = await self.get(actor, consultation_id)
             self._log.learned(state)
         newest = _newest(state, committed)
@@ -119,6 +122,42 @@ class ConsultationReading(ConsultationBase):
         moved = await self._store.receipts.move(
             consultation_id, state.epoch, reader, min(delivered, newest), min(read, newest)
         )
+        return self._received(consultation_id, reader, moved)
+
+    def begin_receive(
+        self,
+        actor: Actor,
+        consultation_id: str,
+        *,
+        delivered: int,
+        read: int,
+        committed: tuple[int, int],
+        outcome: Outcome[Receipt],
+    ) -> bool:
+        """The same without waiting, where nothing has to be read for it; else False, and nothing was done."""
+        require(actor, Permission.SPEAK)
+        state = self._known_to(actor, consultation_id, max(delivered, read), committed)
+        if state is None:
+            return False
+        reader = party_of(actor)
+
+        def heard(moved: Moved | Unavailable) -> None:
+            if isinstance(moved, Unavailable):
+                outcome.refused(moved)
+            else:
+                outcome.done(self._received(consultation_id, reader, moved))
+
+        self._store.receipts.begin_move(consultation_id, state.epoch, reader, delivered, read, heard)
+        return True
+
+    def _known_to(
+        self, actor: Actor, consultation_id: str, seq: int, committed: tuple[int, int]
+    ) -> Consultation | None:
+        """The state as this process knows it, if that is enough to say that there is a number and who may read it."""
+        state = self._log.known(consultation_id)
+        return state if state is not None and seq <= _newest(state, committed) and may_read(actor, state) else None
+
+    def _received(self, consultation_id: str, reader: Party, moved: Moved) -> Receipt:
         if moved.forward:
             self._log.announce_receipt(consultation_id, reader, moved.delivered, moved.read)
         return Receipt(reader, moved.delivered, moved.read)
@@ -152,8 +191,8 @@ class ConsultationReading(ConsultationBase):
         """Which consultations have more than these numbers, and up to where."""
         return await self._store.ahead(cursors)
 
-    async def belonging_to(self, citizen_ids: set[str], staff_ids: set[str]) -> list[Consultation]:
-        """Open consultations of these people that changed within the last minute."""
+    async def belonging_to(self, citizen_ids: set[str], staff_ids: set[str]) -> list[Belonging]:
+        """Whose the open consultations of these people are that changed within the last minute."""
         since = self._clock.now() - timedelta(minutes=1)
         return await self._store.belonging_to(citizen_ids, staff_ids, since)
 

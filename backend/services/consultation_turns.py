@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from backend.domain.consultation_operations import Message, Operation, Party, Payload, Recall, Visibility
 from backend.domain.consultations import Consultation, State, apply_all, changes_state
@@ -91,10 +91,13 @@ class CommitListener(Protocol):
     def receipt(self, consultation_id: str, reader: Party, delivered: int, read: int) -> None: ...
 
 
-class Outcome(Protocol):
-    """Hears once what became of a turn, at that moment: before anything else can have its place."""
+R = TypeVar("R", contravariant=True)
 
-    def committed(self, committed: Committed) -> None: ...
+
+class Outcome(Protocol[R]):
+    """Hears once what became of something, at that moment: before anything else can have its place."""
+
+    def done(self, result: R) -> None: ...
 
     def refused(self, error: Exception) -> None: ...
 
@@ -102,18 +105,18 @@ class Outcome(Protocol):
 class Awaited:
     """The outcome of a turn for who waits for it."""
 
-    __slots__ = ("done",)
+    __slots__ = ("future",)
 
     def __init__(self) -> None:
-        self.done: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
 
-    def committed(self, committed: Committed) -> None:
-        if not self.done.done():
-            self.done.set_result(committed)
+    def done(self, result: Committed) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
 
     def refused(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 #: What has to be written before a message, by a state and the number of the last operation: most often nothing.
@@ -131,7 +134,7 @@ class Turn:
     def __init__(
         self,
         request: Request,
-        outcome: Outcome,
+        outcome: Outcome[Committed],
         *,
         message: Message | None = None,
         rule: Rule | None = None,

@@ -142,7 +142,7 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
         if not content.attachments:
             outcome = Awaited()
             self.say(actor, consultation_id, cid=cid, content=content, outcome=outcome)
-            return await outcome.done
+            return await outcome.future
         request, rule = self._to_be_said(actor, cid, content)
 
         async def resolving(state: Consultation) -> list[Draft]:
@@ -151,7 +151,9 @@ class ConsultationService(ConsultationHandling, ConsultationReading):
 
         return await self._log.commit(consultation_id, request, resolving)
 
-    def say(self, actor: Actor, consultation_id: str, *, cid: str, content: Content, outcome: Outcome) -> None:
+    def say(
+        self, actor: Actor, consultation_id: str, *, cid: str, content: Content, outcome: Outcome[Committed]
+    ) -> None:
         """As `send`, of what carries no photographs: it has its place when this returns, and `outcome` hears what
         became of it. Raises at once what needs no state to be seen."""
         request, rule = self._to_be_said(actor, cid, content)

@@ -9,11 +9,13 @@ Numbers are of an epoch: those of one that is over say nothing in the next, and 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
 
@@ -23,7 +25,11 @@ from backend.domain.errors import Unavailable
 from backend.storage.database import Collection, Document
 from backend.storage.operation_documents import party_from_value, party_value
 
+log = structlog.get_logger()
+
 _MAX_BATCH = 500
+#: Seconds between two writes: nobody sees whether a sign of reading comes so much later, and it costs much less.
+WRITE_SECONDS = 0.05
 _MAX_KNOWN = 50_000  # readers whose watermarks are kept in memory
 
 _Key = tuple[str, int]  # a reader of a consultation, and the epoch
@@ -38,6 +44,10 @@ class Moved:
     forward: bool
 
 
+#: Hears what became of a receipt, at that moment: where the watermarks stand, or why nobody knows.
+Heard = Callable[[Moved | Unavailable], None]
+
+
 class _Pending:
     __slots__ = ("consultation_id", "delivered", "epoch", "party", "read", "waiting")
 
@@ -47,7 +57,7 @@ class _Pending:
         self.party = party
         self.delivered = 0
         self.read = 0
-        self.waiting: list[asyncio.Future[Moved]] = []
+        self.waiting: list[Heard] = []
 
 
 class ReceiptStore:
@@ -58,30 +68,47 @@ class ReceiptStore:
         self._pending: dict[_Key, _Pending] = {}
         self._known: OrderedDict[_Key, tuple[int, int]] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
+        self._last = float("-inf")  # when something was written
         self.batches = 0
         self.written = 0
 
     async def move(self, consultation_id: str, epoch: int, party: Party, delivered: int, read: int) -> Moved:
-        """Move a reader's watermarks in this epoch of the log forward, never back; returns when that is written.
+        """As `begin_move`, for who waits for it. Raises `Unavailable`."""
+        moved: asyncio.Future[Moved] = asyncio.get_running_loop().create_future()
 
-        What is known to be written already costs nothing. What is less is looked up: another node may have written
-        more than is known here, and told it to who asks. Raises `Unavailable`; saying it again does no harm.
+        def heard(found: Moved | Unavailable) -> None:
+            if moved.done():
+                return
+            if isinstance(found, Unavailable):
+                moved.set_exception(found)
+            else:
+                moved.set_result(found)
+
+        self.begin_move(consultation_id, epoch, party, delivered, read, heard)
+        return await moved
+
+    def begin_move(
+        self, consultation_id: str, epoch: int, party: Party, delivered: int, read: int, heard: Heard
+    ) -> None:
+        """Move a reader's watermarks in this epoch of the log forward, never back; `heard` is called when that is
+        written, or at once when it is known to be.
+
+        What is less than what is known is looked up: another node may have written more than is known here, and
+        told it to who asks. After `Unavailable` saying it again does no harm.
         """
         delivered = max(delivered, read)
         key = (f"{consultation_id}:{party.kind}:{party.id}", epoch)
-        known = self._known.get(key)
-        if known == (delivered, read):
-            return Moved(delivered, read, forward=False)
+        if self._known.get(key) == (delivered, read):
+            heard(Moved(delivered, read, forward=False))
+            return
         pending = self._pending.get(key)
         if pending is None:
             pending = self._pending[key] = _Pending(consultation_id, epoch, party)
         pending.delivered = max(pending.delivered, delivered)
         pending.read = max(pending.read, read)
-        future: asyncio.Future[Moved] = asyncio.get_running_loop().create_future()
-        pending.waiting.append(future)
+        pending.waiting.append(heard)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain(), name="receipts")
-        return await future
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -90,6 +117,9 @@ class ReceiptStore:
 
     async def _drain(self) -> None:
         while self._pending:
+            if (early := self._last + WRITE_SECONDS - time.monotonic()) > 0:
+                await asyncio.sleep(early)
+            self._last = time.monotonic()
             keys = list(self._pending)[:_MAX_BATCH]
             batch = {key: self._pending.pop(key) for key in keys}
             try:
@@ -132,10 +162,9 @@ class ReceiptStore:
         if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)
         forward = now != before
-        for future in pending.waiting:
-            if not future.done():
-                future.set_result(Moved(*now, forward=forward))
-                forward = False  # one of them tells it
+        for heard in pending.waiting:
+            _call(heard, Moved(*now, forward=forward))
+            forward = False  # one of them tells it
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -161,6 +190,12 @@ class ReceiptStore:
 
 def _fail(batch: Mapping[_Key, _Pending], detail: str) -> None:
     for pending in batch.values():
-        for future in pending.waiting:
-            if not future.done():
-                future.set_exception(Unavailable(detail))
+        for heard in pending.waiting:
+            _call(heard, Unavailable(detail))
+
+
+def _call(heard: Heard, found: Moved | Unavailable) -> None:
+    try:
+        heard(found)
+    except Exception:  # whoever asked, the others hear theirs
+        log.exception("receipt_not_taken")

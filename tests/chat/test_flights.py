@@ -161,7 +161,7 @@ class Writer:
 
         outcome = Awaited()
         node.log.say(self.conversation, request, Message(Content(what)), rule, outcome)
-        return outcome.done
+        return outcome.future
 
     async def burst(self, number: int) -> None:
         """Eight in flight on one node, of which some are given up or asked twice; then the rest, one by one."""

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from backend.rest.consultation_bodies import LONG, SEQ_MAX
-from chat.payloads import Send, plain_words
+from chat.payloads import ReadReceipt, Send, plain_receipt, plain_words
 
 ID = "01919c6e-7f2b-7c3a-9a51-2f6d1c0b7e11"
 OTHER = "01919c6e-7f2b-7c3a-9a51-2f6d1c0b7e12"
@@ -69,3 +69,37 @@ def test_photographs_are_left_to_the_model() -> None:
         Send.model_validate(data)
     except ValidationError:
         pytest.fail("the model reads it")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"conv": ID, "delivered": 3, "read": 2},
+        {"conv": ID, "delivered": 3},
+        {"conv": ID, "read": SEQ_MAX},
+        {"conv": ID},
+    ],
+)
+def test_receipts_are_read_as_the_model_reads_them(data: Any) -> None:
+    read = plain_receipt(data)
+    assert read is not None
+    sent = ReadReceipt.model_validate(data)
+    assert read == (sent.conv, "", (sent.conv, sent.delivered, sent.read))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        {"conv": ID.upper(), "read": 1},
+        {"conv": ID, "read": True},
+        {"conv": ID, "read": -1},
+        {"conv": ID, "read": 1.0},
+        {"conv": ID, "delivered": SEQ_MAX + 1},
+        {"conv": ID, "read": 1, "more": 1},
+        {"conv": ID, "read": None},
+    ],
+)
+def test_receipts_the_model_refuses_or_changes_are_left_to_it(data: Any) -> None:
+    assert plain_receipt(data) is None
