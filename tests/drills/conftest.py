@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
 import pytest
+
+from tests.cluster.stores import Redis, ReplicaSet
+from tests.drills.system import Begin, system
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -12,3 +19,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture
+def begin(servers: tuple[str, str], wechat_standin: str, tmp_path: Path) -> Begin:
+    """`async with begin() as drill`: a system on the stores of this session, or on those that are named."""
+    return partial(system, tmp_path, mongo_url=servers[0], redis_url=servers[1], standin=wechat_standin)
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis of this drill's own, to be broken."""
+    redis = Redis("redis", tmp_path / "redis")
+    redis.start()
+    yield redis
+    redis.thaw()
+    redis.kill()
+
+
+@pytest.fixture
+def replica_set(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReplicaSet]:
+    """Members of this drill's own, to be broken: three, or as many as its parameter says."""
+    members = ReplicaSet(tmp_path, getattr(request, "param", 3))
+    try:
+        members.start()
+        yield members
+    finally:
+        for member in members.members:
+            member.thaw()
+        members.stop()

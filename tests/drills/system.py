@@ -9,8 +9,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -250,11 +250,17 @@ class System:
         await self.converged(within=patience)
         return check(self.history, await self.log())
 
-    async def green(self, name: str) -> None:
-        """The end of a drill: print what happened, and fail if anything is wrong."""
+    async def ended(self, name: str) -> None:
+        """The end of a drill: everything is answered and everywhere; print what happened, fail if anything is wrong."""
+        await self.settle()
+        await self.converged()
         found = await self.violations()
         print(f"\n{name}: {self.history.summary()}, {len(found)} violations")
         assert not found, explain(found, list(self.history.of("fault")))
+
+
+Begin = Callable[..., AbstractAsyncContextManager[System]]
+"""`system` with its folder and stores: what tests/drills/conftest.py gives to every drill."""
 
 
 @asynccontextmanager

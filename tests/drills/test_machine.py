@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -347,14 +347,6 @@ def play(folder: Path, mongo: str, redis: Redis, *, processes: bool, examples: i
     finally:
         world.close()
     return world
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[Redis]:
-    redis = Redis("redis", tmp_path / "redis")
-    redis.start()
-    yield redis
-    redis.kill()
 
 
 def test_the_protocol_is_what_a_list_says(servers: tuple[str, str], own_redis: Redis, tmp_path: Path) -> None:

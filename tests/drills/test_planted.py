@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from tests.cluster.stores import Redis
 from tests.drills.checker import explain
 from tests.drills.device import Device
 from tests.drills.proxy import Proxy
-from tests.drills.system import System, system
+from tests.drills.system import Begin, System
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 
@@ -52,8 +51,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path, mongo: str, redis: str, standin: str, *bugs: str) -> AsyncIterator[Scene]:
-    async with system(folder, mongo_url=mongo, redis_url=redis, standin=standin, bugs=bugs) as drill:
+async def scene(begin: Begin, redis: Redis, *bugs: str) -> AsyncIterator[Scene]:
+    async with begin(redis_url=redis.url, bugs=bugs) as drill:
         one, two = drill.nodes
         line = await drill.proxy(one.port)
         person = await drill.citizen("mei")
@@ -183,20 +182,10 @@ BUGS: dict[str, tuple[tuple[str, ...], Play, Play, set[str]]] = {
 }
 
 
-@pytest.fixture
-async def own_redis(tmp_path: Path) -> AsyncIterator[Redis]:
-    redis = Redis("redis", tmp_path / "redis")
-    await asyncio.to_thread(redis.start)
-    yield redis
-    redis.kill()
-
-
 @pytest.mark.parametrize("bug", BUGS)
-async def test_the_judge_goes_red(
-    bug: str, servers: tuple[str, str], own_redis: Redis, wechat_standin: str, tmp_path: Path
-) -> None:
+async def test_the_judge_goes_red(begin: Begin, own_redis: Redis, bug: str) -> None:
     planted, before, play, invariants = BUGS[bug]
-    async with scene(tmp_path, servers[0], own_redis.url, wechat_standin, *planted) as s:
+    async with scene(begin, own_redis, *planted) as s:
         await before(s)
         await play(s)
         await s.drill.converged()
@@ -205,13 +194,11 @@ async def test_the_judge_goes_red(
     assert invariants <= {violation.invariant for violation in found}, explain(found)
 
 
-async def test_the_same_plays_are_green_without_a_bug(
-    servers: tuple[str, str], own_redis: Redis, wechat_standin: str, tmp_path: Path
-) -> None:
-    async with scene(tmp_path, servers[0], own_redis.url, wechat_standin) as s:
+async def test_the_same_plays_are_green_without_a_bug(begin: Begin, own_redis: Redis) -> None:
+    async with scene(begin, own_redis) as s:
         plays = dict.fromkeys(play for _, _, play, _ in BUGS.values())
         for play in plays:
             s.drill.fault(play.__name__)
             await play(s)
             await s.drill.converged()
-        await s.drill.green("planted bugs' plays")
+        await s.drill.ended("planted bugs' plays")
