@@ -43,6 +43,14 @@ class Scene:
         items = [device.say(self.conv, text) for text in texts]
         await asyncio.wait_for(asyncio.gather(*(item.answer for item in items)), 60)
 
+    async def move(self, device: Device, node: int) -> None:
+        """Away, and back on this node."""
+        self.drill.place(device.name, self.drill.nodes[node])
+        await device.stop()
+        device.start()
+        async with asyncio.timeout(30):
+            await device.online.wait()
+
     async def seen(self, seq: int, *devices: Device) -> None:
         """Wait until these devices have so many operations."""
         async with asyncio.timeout(30):
@@ -119,14 +127,11 @@ async def talk_across_nodes(s: Scene) -> None:
 
 async def talk_on_one_node(s: Scene) -> None:
     """Several devices talk at once on the same node, so that their messages are written together."""
-    s.drill.place("tablet", s.drill.nodes[0])
-    await s.tablet.stop()
-    s.tablet.start()
-    async with asyncio.timeout(30):
-        await s.tablet.online.wait()
+    await s.move(s.tablet, 0)
     for round_ in range(6):
         talkers = (s.phone, s.tablet)
         await asyncio.gather(*(s.say(*(f"{d.name} 第{round_}轮第{i}句" for i in range(8)), device=d) for d in talkers))
+    await s.move(s.tablet, 1)
 
 
 async def come_back(s: Scene) -> None:
