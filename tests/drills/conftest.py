@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.stores import Redis, ReplicaSet
+from tests.drills.results import Recorder, as_property, noted
 from tests.drills.system import Begin, system
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "drill" and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(), "banshi-drill-results")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -19,6 +25,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(autouse=True)
+def _figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a drill notes goes into its report."""
+    with noted() as found:
+        yield
+    request.node.user_properties.extend(as_property(figures) for figures in found)
 
 
 @pytest.fixture

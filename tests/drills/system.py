@@ -34,6 +34,7 @@ from tests.drills.checker import CONVERGED_WITHIN, Log, Violation, check, explai
 from tests.drills.device import Device, View
 from tests.drills.history import Entry, History
 from tests.drills.proxy import Proxy
+from tests.drills.results import note
 
 #: How long anything may take that is not judged: this machine may be busy with other things.
 PATIENCE = 60.0
@@ -255,6 +256,7 @@ class System:
         await self.settle()
         await self.converged()
         found = await self.violations()
+        note(self.history.figures(name, len(found)))
         print(f"\n{name}: {self.history.summary()}, {len(found)} violations")
         assert not found, explain(found, list(self.history.of("fault")))
 

@@ -27,6 +27,7 @@ from tests.drills.checker import explain
 from tests.drills.device import Device, Item
 from tests.drills.history import History
 from tests.drills.proxy import Proxy
+from tests.drills.results import Figures, note, summed
 from tests.drills.system import Person, System, system
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class World:
         self._stack = AsyncExitStack()
         self.processes = processes
         self.examples = 0
-        self.operations = 0
+        self.figures: list[Figures] = []
         self.drill: System = self.run(self._open(folder, mongo, redis))
         self.lines: list[Proxy] = [self.run(self.drill.proxy(node.port)) for node in self.drill.nodes]
 
@@ -242,6 +243,7 @@ class Protocol(RuleBasedStateMachine):
         async def lose() -> None:
             assert self.world.drill.settings.redis_url
             async with RedisClient.from_url(self.world.drill.settings.redis_url) as client:
+                self.world.drill.fault("Redis is emptied")
                 await client.flushall()
                 await client.client_kill_filter(_type="pubsub")
 
@@ -259,6 +261,7 @@ class Protocol(RuleBasedStateMachine):
                 while not cids <= {entry.cid for entry in (await self.world.drill.log())[self.conv]}:
                     await asyncio.sleep(0.005)
             if self.world.processes:
+                self.world.drill.fault("kill -9 between commit and acknowledgement")
                 await self.world.drill.nodes[node].die()
             line.abort()
             line.heal()
@@ -321,7 +324,7 @@ class Protocol(RuleBasedStateMachine):
         drill = self.world.drill
         try:
             found = await drill.violations()
-            self.world.operations += sum(len(entries) for entries in (await drill.log()).values())
+            self.world.figures.append(drill.history.figures("", len(found)))
             assert not found, explain(found)
         finally:
             for device in drill.devices:
@@ -359,4 +362,4 @@ def test_the_protocol_is_what_a_list_says_though_nodes_die(
     servers: tuple[str, str], own_redis: Redis, tmp_path: Path
 ) -> None:
     world = play(tmp_path, servers[0], own_redis, processes=True, examples=8, steps=30)
-    print(f"\nstate machine: {world.examples} examples, {world.operations} operations")
+    note(summed(f"state machine, {world.examples} examples", world.figures))

@@ -21,6 +21,7 @@ from tests.cluster.stores import Redis
 from tests.drills.checker import explain
 from tests.drills.device import Device
 from tests.drills.proxy import Proxy
+from tests.drills.results import note
 from tests.drills.system import Begin, System
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
@@ -195,6 +196,7 @@ async def test_the_judge_goes_red(begin: Begin, own_redis: Redis, bug: str) -> N
         await play(s)
         await s.drill.converged()
         found = await s.drill.violations(patience=5)
+    note(s.drill.history.figures(f"planted: {bug}", len(found), planted=True))
     print(f"\n{bug}:\n{explain(found)}")
     assert invariants <= {violation.invariant for violation in found}, explain(found)
 
@@ -206,4 +208,4 @@ async def test_the_same_plays_are_green_without_a_bug(begin: Begin, own_redis: R
             s.drill.fault(play.__name__)
             await play(s)
             await s.drill.converged()
-        await s.drill.ended("planted bugs' plays")
+        await s.drill.ended("the plays of planted bugs, without one")

@@ -13,6 +13,7 @@ from tests.cluster.balancers import Haproxy, Nginx
 from tests.cluster.deployment import Deployment
 from tests.cluster.nodes import ServeNode
 from tests.cluster.restarting import stop_and_start, talk_through_restarts
+from tests.drills.results import Figures, note
 
 LOAD: dict[str, Any] = {"talks": 6, "pause": 0.1}
 
@@ -33,6 +34,7 @@ async def test_every_host_is_restarted_behind_haproxy(deployment: Deployment, tm
         counted = await talk_through_restarts(deployment, balancer, stop_and_start, deployment.nodes * 2, **LOAD)
     finally:
         balancer.kill()
+    note(Figures("hosts restarted behind haproxy", counted["messages"], counted["messages"], faults=4))
     print(counted)
     assert counted["reconnections"] >= 10, counted
     assert counted["told"] >= counted["reconnections"], counted  # without BANSHI_DRAIN_SECONDS they are cut off
@@ -56,6 +58,7 @@ async def test_every_host_is_restarted_behind_nginx_marked_down(deployment: Depl
         counted = await talk_through_restarts(deployment, balancer, restart, deployment.nodes * 2, keeps=False, **LOAD)
     finally:
         balancer.kill()
+    note(Figures("hosts restarted behind nginx", counted["messages"], counted["messages"], faults=4))
     print(counted)
     assert counted["reconnections"] >= 10, counted
     assert counted["told"] >= counted["reconnections"], counted  # without BANSHI_DRAIN_SECONDS they are cut off
