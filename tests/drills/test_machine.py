@@ -301,13 +301,14 @@ class Protocol(RuleBasedStateMachine):
     # --- judging ---------------------------------------------------------------------------------
 
     async def _quiet(self, at_least: int = 0) -> None:
-        """Everybody has everything, and it is what the model says."""
+        """Everybody is there and has everything, and it is what the model says."""
         drill = self.world.drill
         async with asyncio.timeout(SECONDS):
             while True:
                 log = (await drill.log())[self.conv]
                 seen = [d.views[self.conv].seq if self.conv in d.views else 0 for d in self.devices.values()]
-                if len(log) >= at_least and all(seq == len(log) for seq in seen):
+                there = all(d.online.is_set() for d in self.devices.values())  # or else it cannot ask for anything
+                if there and len(log) >= at_least and all(seq == len(log) for seq in seen):
                     break
                 await asyncio.sleep(0.01)
         if at_least:
