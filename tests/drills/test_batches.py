@@ -20,7 +20,7 @@ async def test_the_primary_steps_down_in_the_middle_of_a_batch(begin: Begin, rep
     """As much as eight in flight from every device gives; stepping down kills the batch that is under way."""
     async with begin(mongo_url=replica_set.url) as drill:
         async with loaded(drill, pause=0.002) as load:
-            for _ in range(4):
+            for _ in range(3):
                 await load.reached(100)
                 drill.fault("the primary steps down in the middle of a batch")
                 before = await asyncio.to_thread(replica_set.step_down, 4)

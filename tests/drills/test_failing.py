@@ -50,7 +50,7 @@ async def test_a_database_that_fails_by_chance_changes_no_order(begin: Begin, fa
 
 async def test_the_judge_sees_what_overtook(begin: Begin, failing_mongo: FailingMongo) -> None:
     async with played(begin, failing_mongo, "overtaking-what-failed") as drill:
-        found = await drill.violations(patience=5)
+        found = await drill.violations(patience=5, grace=0)
     note(drill.history.figures("planted: what failed is overtaken", len(found), planted=True))
     print(f"\novertaking what failed:\n{explain(found)}")
     assert {violation.invariant for violation in found} == {"own order"}, explain(found)

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 async def test_nodes_killed_again_and_again(begin: Begin) -> None:
     chance = random.Random(1)
     async with begin() as drill, loaded(drill) as load:
-        for number in range(4):
+        for number in range(3):
             node = drill.nodes[number % 2]
             await load.reached(chance.randint(10, 120))
             drill.fault(f"kill -9 of {node.name}")
@@ -78,7 +78,7 @@ async def test_a_node_killed_between_commit_and_acknowledgement(begin: Begin) ->
         await drill.join("desk", drill.clerk, other)
         conv = await phone.open("咨询", matter_id=drill.office.matter.id)
         drill.convs.append(conv)
-        for round_ in range(3):
+        for round_ in range(2):
             line.hold("down")
             items = [phone.say(conv, f"第{round_}轮第{i}句") for i in range(8)]
             cids = {item.cid for item in items}
@@ -215,7 +215,7 @@ async def test_slow_and_frozen_readers_hold_up_nobody(begin: Begin) -> None:
             line.slow(2_000)
             frozen.freeze()
             drill.devices.remove(slow)  # is not expected to be up to date meanwhile
-            until = time.monotonic() + 25
+            until = time.monotonic() + 15
             while time.monotonic() < until:
                 await load.reached(50)
                 await drill.converged()  # the others are not held up
@@ -234,31 +234,30 @@ async def test_slow_and_frozen_readers_hold_up_nobody(begin: Begin) -> None:
 async def test_the_primary_is_killed_steps_down_and_falls_silent(begin: Begin, replica_set: ReplicaSet) -> None:
     async with begin(mongo_url=replica_set.url) as drill:
         async with loaded(drill) as load:
-            for _ in range(2):
-                await load.reached(60)
-                drill.fault("kill -9 of the primary")
-                dead = await asyncio.to_thread(replica_set.kill_primary)
-                await asyncio.to_thread(replica_set.wait_for_primary, dead)
-                await load.reached(30)
-                await asyncio.to_thread(dead.start)
-                await asyncio.to_thread(replica_set.wait_whole)
-                await load.healed()
-                drill.fault("the primary steps down")
-                before = await asyncio.to_thread(replica_set.step_down)
-                await asyncio.to_thread(replica_set.wait_for_primary, before)
-                await load.reached(30)
-                await asyncio.to_thread(replica_set.wait_whole)
-                await load.healed()
-                drill.fault("SIGSTOP of the primary")
-                silent = await asyncio.to_thread(replica_set.wait_for_primary)
-                silent.freeze()
-                others = [member for member in replica_set.members if member is not silent]
-                await asyncio.to_thread(_elected, others)
-                await asyncio.sleep(2)
-                silent.thaw()
-                await asyncio.to_thread(replica_set.wait_whole)
-                await load.reached(30)
-                await load.healed()
+            await load.reached(60)
+            drill.fault("kill -9 of the primary")
+            dead = await asyncio.to_thread(replica_set.kill_primary)
+            await asyncio.to_thread(replica_set.wait_for_primary, dead)
+            await load.reached(30)
+            await asyncio.to_thread(dead.start)
+            await asyncio.to_thread(replica_set.wait_whole)
+            await load.healed()
+            drill.fault("the primary steps down")
+            before = await asyncio.to_thread(replica_set.step_down)
+            await asyncio.to_thread(replica_set.wait_for_primary, before)
+            await load.reached(30)
+            await asyncio.to_thread(replica_set.wait_whole)
+            await load.healed()
+            drill.fault("SIGSTOP of the primary")
+            silent = await asyncio.to_thread(replica_set.wait_for_primary)
+            silent.freeze()
+            others = [member for member in replica_set.members if member is not silent]
+            await asyncio.to_thread(_elected, others)
+            await asyncio.sleep(2)
+            silent.thaw()
+            await asyncio.to_thread(replica_set.wait_whole)
+            await load.reached(30)
+            await load.healed()
         await drill.ended("the primary")
 
 
@@ -276,7 +275,7 @@ async def test_the_only_database_is_stopped_and_killed(begin: Begin, replica_set
                 member.thaw()
                 await load.reached(20)
                 await load.healed()
-            for _ in range(3):
+            for _ in range(2):
                 drill.fault("kill -9 of mongod")
                 await asyncio.to_thread(member.kill)
                 await asyncio.to_thread(member.start)

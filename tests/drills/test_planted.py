@@ -194,8 +194,9 @@ async def test_the_judge_goes_red(begin: Begin, own_redis: Redis, bug: str) -> N
     async with scene(begin, own_redis, *planted) as s:
         await before(s)
         await play(s)
-        await s.drill.converged()
-        found = await s.drill.violations(patience=5)
+        # where something is lost for good, nobody waits to know how long for
+        await s.drill.converged(grace=0)
+        found = await s.drill.violations(patience=5, grace=0)
     note(s.drill.history.figures(f"planted: {bug}", len(found), planted=True))
     print(f"\n{bug}:\n{explain(found)}")
     assert invariants <= {violation.invariant for violation in found}, explain(found)
