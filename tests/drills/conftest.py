@@ -18,7 +18,27 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder(), "banshi-drill-results")
 
 
+#: What takes longest begins first, so that nothing long is played alone at the end.
+LONGEST = (
+    "test_both_clients_behave_alike_in",
+    "test_everything_breaks_at_once",
+    "test_redis_stopped_restarted_empty_and_silent",
+    "test_the_protocol_is_what_a_list_says_though_nodes_die",
+    "test_every_host_is_restarted_behind_haproxy",
+    "test_every_host_is_restarted_behind_nginx_marked_down",
+    "test_the_primary_is_killed_steps_down_and_falls_silent",
+    "test_the_document_holds_at_every_bound_for",
+    "test_planted_trouble_is_found_in_plain_words",
+    "test_a_node_of_another_release_on_another_redis_is_found",
+    "test_one_way_loss_between_a_phone_and_its_node",
+)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.markexpr == "drill":
+        names = [item.name.partition("[")[0] for item in items]
+        place = {name: LONGEST.index(name) if name in LONGEST else len(LONGEST) for name in names}
+        items.sort(key=lambda item: place[item.name.partition("[")[0]])
     if config.option.markexpr:
         return
     long = [item for item in items if item.get_closest_marker("drill") and "drills" in item.path.parts]
