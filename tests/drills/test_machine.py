@@ -24,7 +24,7 @@ from backend.wechat_standin import create_standin_app
 from config.settings import Settings
 from tests.cluster.stores import Redis
 from tests.drills.checker import explain
-from tests.drills.device import Device, Item
+from tests.drills.device import Device, Item, View
 from tests.drills.history import History
 from tests.drills.proxy import Proxy
 from tests.drills.results import Figures, note, summed
@@ -101,9 +101,9 @@ class Protocol(RuleBasedStateMachine):
         self.model.append((first["cid"], "opened", None))
         self.version = phone.views[self.conv].seq
 
-    async def _device(self, name: str, person: Person, node: int) -> Device:
-        drill = self.world.drill
-        device = drill.device(name, person, drill.nodes[node], via=self.world.lines[node], longest_pause=0.2)
+    async def _device(self, name: str, person: Person, node: int, **options: Any) -> Device:
+        drill, line = self.world.drill, self.world.lines[node]
+        device = drill.device(name, person, drill.nodes[node], via=line, longest_pause=0.2, **options)
         device.start()
         self.devices[name] = device
         async with asyncio.timeout(SECONDS):
@@ -233,7 +233,9 @@ class Protocol(RuleBasedStateMachine):
     @precondition(lambda self: "tablet" not in self.devices)
     @rule(node=st.integers(0, 1))
     def second_device(self, node: int) -> None:
-        self.world.run(self._device("tablet", self.person, node))
+        """It is told of what is under way, and asks for what is closed."""
+        views = {self.conv: View()} if self.closed else {}
+        self.world.run(self._device("tablet", self.person, node, views=views))
         self.world.run(self._quiet())
 
     @rule()
