@@ -292,7 +292,7 @@ class Protocol(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.world.run(self._do("phone", "conv:reopen"))
-        self.closed = False
+        self.closed = self.rated = False  # what comes now is another consultation to be judged
 
     @rule(score=st.integers(1, 5))
     def rate(self, score: int) -> None:
@@ -364,5 +364,5 @@ def test_the_protocol_is_what_a_list_says(servers: tuple[str, str], own_redis: R
 def test_the_protocol_is_what_a_list_says_though_nodes_die(
     servers: tuple[str, str], own_redis: Redis, tmp_path: Path
 ) -> None:
-    world = play(tmp_path, servers[0], own_redis, processes=True, examples=6, steps=30)
+    world = play(tmp_path, servers[0], own_redis, processes=True, examples=10, steps=30)
     note(summed(f"state machine, {world.examples} examples", world.figures))
