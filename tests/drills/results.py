@@ -27,6 +27,7 @@ from tests.cluster.processes import ROOT
 #: The folder of `drills.jsonl`, where it is not bench-results.
 FOLDER = "BANSHI_DRILL_RESULTS"
 _PROPERTY = "figures"
+_WHY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Played:
     began: float = 0.0
     ended: float = 0.0
     seconds: float = 0.0
+    why: str = ""
+    """What a test that failed says: in the file at once, long before the end of the run."""
     figures: list[Figures] = field(default_factory=list)
 
 
@@ -120,6 +123,7 @@ class Recorder:
         played.seconds = round(played.seconds + report.duration, 2)
         if report.outcome != "passed":
             played.outcome = report.outcome
+            played.why = "\n".join([report.longreprtext, *(text for _, text in report.sections)])[-_WHY:]
         if report.when != "teardown":
             return
         found = [value for name, value in report.user_properties if name == _PROPERTY]

@@ -15,7 +15,7 @@ PLANTED = Figures("planted: no dedupe", sent=50, acknowledged=50, violations=16,
 
 def run(name: str) -> list[Played]:
     each = [("a", "passed", [KILLED]), ("b", "failed", [STOPPED]), ("c", "passed", [PLANTED]), ("d[1]", "passed", [])]
-    return [Played(name, "abc", test, outcome, 10.0, 70.0, 60.0, figures) for test, outcome, figures in each]
+    return [Played(name, "abc", test, outcome, 10.0, 70.0, 60.0, figures=figures) for test, outcome, figures in each]
 
 
 def test_the_sum_has_the_slowest_time_and_all_of_the_rest() -> None:
