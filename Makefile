@@ -40,7 +40,7 @@ bench-search: $(STAMP) ## 搜索的命中率与延迟 / hit rates and latency of
 	@$(BIN)/python -m tests.bench.bench_search
 
 drills: $(STAMP) ## 长时间故障演练 / long fault drills
-	@$(BIN)/python -m pytest -m drill tests/drills tests/api tests/chat tests/conformance $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m drill -n 2 --dist loadgroup --no-loadscope-reorder tests/drills tests/api tests/chat tests/conformance $(PYTEST_ARGS)
 
 lock: $(STAMP) ## 重新生成 Python 的锁文件 / write the Python lock files anew (needs uv)
 	@uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url --no-header \

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from backend.embedded.ports import is_free
 from backend.embedded.process import die_with_parent
 from tests.embedded.machine import wait_until
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
 
+# Below the ports that Linux gives to outgoing connections, one of which may else sit on the port of a program
+# that was killed when it comes back. What is played side by side takes them from different shares.
+_PORTS = range(10_000, 21_000)
+_SHARES = 8
+
 # The kernel ends a child with the *thread* that started it, and a test's threads end with its event loop.
 _SPAWNER = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
 
+def _own_share() -> Iterator[int]:
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = list(_PORTS[process % _SHARES :: _SHARES])
+    random.Random().shuffle(mine)  # where no test's seed leads to
+    return itertools.cycle(mine)
+
+
+_own_ports = _own_share()
+
+
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.create_server((LOOPBACK, 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port nobody listens on now, and that nobody was given lately."""
+    return next(port for port in _own_ports if is_free(port))
 
 
 def listens(port: int) -> bool:

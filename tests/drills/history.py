@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from tests.drills.results import Figures
+
 Kind = Literal[
     "sent", "acked", "retry", "refused", "conflict", "shown", "receipt", "watermark", "reset", "fault", "late"
 ]
@@ -61,13 +63,24 @@ class History:
     def count(self, kind: Kind) -> int:
         return sum(1 for _ in self.of(kind))
 
+    def figures(self, drill: str, violations: int, *, planted: bool = False) -> Figures:
+        """What a drill of this name has to tell."""
+        return Figures(
+            drill,
+            sent=len({event.data["cid"] for event in self.of("sent")}),
+            acknowledged=len({event.data["cid"] for event in self.of("acked")}),
+            faults=self.count("fault"),
+            retried=self.count("retry"),
+            converged=round(max(self.convergences, default=0.0), 2),
+            violations=violations,
+            planted=planted,
+        )
+
     def summary(self) -> str:
         """One line: messages, acknowledgements, faults, convergence."""
-        slowest = max(self.convergences, default=0.0)
-        sent = len({event.data["cid"] for event in self.of("sent")})
-        acked = len({event.data["cid"] for event in self.of("acked")})
+        found = self.figures("", 0)
         return (
-            f"{sent} sent, {acked} acknowledged, {self.count('refused')} refused, {self.count('retry')} to be retried, "
-            f"{self.count('shown')} shown, {self.count('receipt')} receipts, {self.count('fault')} faults, "
-            f"converged within {slowest:.2f} s"
+            f"{found.sent} sent, {found.acknowledged} acknowledged, {self.count('refused')} refused, "
+            f"{found.retried} to be retried, {self.count('shown')} shown, {self.count('receipt')} receipts, "
+            f"{found.faults} faults, converged within {found.converged:.2f} s"
         )

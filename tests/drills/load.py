@@ -74,6 +74,11 @@ class Load:
             assert time.monotonic() < deadline, f"{have} of {wanted} acknowledged; {self.system.states()}"
             await asyncio.sleep(0.01)
 
+    async def healed(self, *, more: int = 30) -> None:
+        """After a healing: everybody has everything within five seconds while the talk goes on, and it goes on."""
+        await self.system.converged()
+        await self.reached(more)
+
 
 @asynccontextmanager
 async def loaded(

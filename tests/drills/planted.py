@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -21,9 +20,9 @@ from backend.rest.consultation_encoding import encoded_operation
 from backend.storage.consultations import OPS, RECEIPTS, operation_from_document
 from backend.storage.operation_log import CID_INDEX
 from backend.storage.receipts import ReceiptStore
-from chat.connections import Connection
 from chat.delivery import Feeds
 from chat.hub import Hub
+from chat.namespaces import ChatNamespace
 from chat.node import ServerTransport
 from chat.order import SendOrder
 
@@ -106,14 +105,25 @@ def reordered_batch() -> None:
 
 
 def overtaking() -> None:
-    """Events of one connection are done in any order, not in that of their arrival."""
+    """Messages of one connection are done in any order, not in that of their arrival."""
+    at_once = ChatNamespace.client_event_at_once
 
-    @asynccontextmanager
-    async def turn(_: Connection, __: str) -> AsyncIterator[None]:
-        await asyncio.sleep(random.uniform(0, 0.05))
-        yield
+    def some_time(
+        self: ChatNamespace, event: str, sid: str, arguments: list[Any], answer: Callable[[Any], None]
+    ) -> bool:
+        async def later() -> None:
+            await asyncio.sleep(random.uniform(0, 0.05))
+            if not at_once(self, event, sid, arguments, answer):
+                answer(await self.client_event(event, sid, *arguments[1:]))
 
-    _replace(Connection, "turn", turn)
+        if event != "msg:send":
+            return at_once(self, event, sid, arguments, answer)
+        task = asyncio.ensure_future(later())
+        _background.add(task)
+        task.add_done_callback(_background.discard)
+        return True
+
+    _replace(ChatNamespace, "client_event_at_once", some_time)
 
 
 def overtaking_what_failed() -> None:

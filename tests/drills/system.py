@@ -9,8 +9,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,7 @@ from tests.drills.checker import CONVERGED_WITHIN, Log, Violation, check, explai
 from tests.drills.device import Device, View
 from tests.drills.history import Entry, History
 from tests.drills.proxy import Proxy
+from tests.drills.results import note
 
 #: How long anything may take that is not judged: this machine may be busy with other things.
 PATIENCE = 60.0
@@ -197,12 +198,12 @@ class System:
             assert time.monotonic() < deadline, f"not answered: {left}; {[d.last_error for d in self.devices]}"
             await asyncio.sleep(0.02)
 
-    async def converged(self, *, within: float = CONVERGED_WITHIN, since: float | None = None) -> float:
+    async def converged(self, *, within: float = CONVERGED_WITHIN, grace: float = 5.0) -> float:
         """Wait until every device has everything there is, and note who has not `within` seconds.
 
-        Counted from `since` (monotonic), or from now. Returns the seconds it took.
+        Returns the seconds it took, of which nobody waits for more than `grace` after `within`.
         """
-        since = since if since is not None else time.monotonic()
+        since = time.monotonic()
         log = await self.log()
         wanted = {conv: len(entries) for conv, entries in log.items()}
         watching = [d for d in self.devices if d.watched]
@@ -222,13 +223,13 @@ class System:
                         of = {conv: f"{seq} of {wanted[conv]}" for conv, seq in have.items()}
                         self.history.note(name, "late", have=of, seconds=seconds)
                     late.add(name)
-            if seconds > within + 5:
+            if seconds > within + grace:
                 break
             await asyncio.sleep(0.02)
         self.history.convergences.append(seconds)
         return seconds
 
-    async def violations(self, patience: float = PATIENCE) -> list[Violation]:
+    async def violations(self, patience: float = PATIENCE, grace: float = 5.0) -> list[Violation]:
         """Let somebody fetch everything again from either node, and judge the history."""
         one_each = {device.person: device for device in self.devices}.values()
         fresh = [
@@ -247,14 +248,21 @@ class System:
         for device in fresh:
             with suppress(TimeoutError):
                 await self._stack.enter_async_context(device)
-        await self.converged(within=patience)
+        await self.converged(within=patience, grace=grace)
         return check(self.history, await self.log())
 
-    async def green(self, name: str) -> None:
-        """The end of a drill: print what happened, and fail if anything is wrong."""
+    async def ended(self, name: str) -> None:
+        """The end of a drill: everything is answered and everywhere; print what happened, fail if anything is wrong."""
+        await self.settle()
+        await self.converged()
         found = await self.violations()
+        note(self.history.figures(name, len(found)))
         print(f"\n{name}: {self.history.summary()}, {len(found)} violations")
         assert not found, explain(found, list(self.history.of("fault")))
+
+
+Begin = Callable[..., AbstractAsyncContextManager[System]]
+"""`system` with its folder and stores: what tests/drills/conftest.py gives to every drill."""
 
 
 @asynccontextmanager

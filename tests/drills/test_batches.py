@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,31 +11,16 @@ from backend.storage.consultations import OPS
 from tests.cluster.stores import ReplicaSet
 from tests.drills.load import loaded
 from tests.drills.proxy import Proxy
-from tests.drills.system import PATIENCE, system
+from tests.drills.system import PATIENCE, Begin
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 
 
-@pytest.fixture
-def replica_set(tmp_path: Path) -> Iterator[ReplicaSet]:
-    """Three members of this drill's own."""
-    members = ReplicaSet(tmp_path)
-    try:
-        members.start()
-        yield members
-    finally:
-        for member in members.members:
-            member.thaw()
-        members.stop()
-
-
-async def test_the_primary_steps_down_in_the_middle_of_a_batch(
-    servers: tuple[str, str], wechat_standin: str, tmp_path: Path, replica_set: ReplicaSet
-) -> None:
+async def test_the_primary_steps_down_in_the_middle_of_a_batch(begin: Begin, replica_set: ReplicaSet) -> None:
     """As much as eight in flight from every device gives; stepping down kills the batch that is under way."""
-    async with system(tmp_path, mongo_url=replica_set.url, redis_url=servers[1], standin=wechat_standin) as drill:
+    async with begin(mongo_url=replica_set.url) as drill:
         async with loaded(drill, pause=0.002) as load:
-            for _ in range(4):
+            for _ in range(3):
                 await load.reached(100)
                 drill.fault("the primary steps down in the middle of a batch")
                 before = await asyncio.to_thread(replica_set.step_down, 4)
@@ -46,23 +29,17 @@ async def test_the_primary_steps_down_in_the_middle_of_a_batch(
                 await drill.converged()
                 await asyncio.to_thread(replica_set.wait_whole)
             await load.stop()
-        await drill.settle()
-        await drill.converged()
-        await drill.green("step-down in the middle of a batch")
+        await drill.ended("step-down in the middle of a batch")
 
 
 @pytest.mark.parametrize("later", ["before it is sent again", "after it was sent again"])
-async def test_an_insert_arrives_after_its_node_died(
-    servers: tuple[str, str], wechat_standin: str, tmp_path: Path, later: str
-) -> None:
+async def test_an_insert_arrives_after_its_node_died(begin: Begin, servers: tuple[str, str], later: str) -> None:
     """A packet that the network kept: its node is dead, its sender sends again through the other node."""
     port = re.search(r":(\d+)/", servers[0])
     assert port
     async with Proxy(int(port[1])) as line:
         theirs = f"mongodb://127.0.0.1:{line.port}/?directConnection=true"
-        async with system(
-            tmp_path, mongo_url=servers[0], mongo_of_first=theirs, redis_url=servers[1], standin=wechat_standin
-        ) as drill:
+        async with begin(mongo_of_first=theirs) as drill:
             node, other = drill.nodes
             person = await drill.citizen("mei")
             phone = await drill.join("phone", person, node)
@@ -91,6 +68,4 @@ async def test_an_insert_arrives_after_its_node_died(
                 await phone.drop()
                 async with asyncio.timeout(PATIENCE):
                     await phone.online.wait()
-            await drill.settle()
-            await drill.converged()
-            await drill.green(f"an insert that arrives {later}")
+            await drill.ended(f"an insert that arrives {later}")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tests.drills.load import loaded
-from tests.drills.system import system
+from tests.drills.system import Begin
 
 
-async def test_a_node_is_killed_and_stopped_while_everybody_talks(
-    servers: tuple[str, str], wechat_standin: str, tmp_path: Path
-) -> None:
-    mongo, redis = servers
-    async with system(tmp_path, mongo_url=mongo, redis_url=redis, standin=wechat_standin, processes=1) as drill:
+async def test_a_node_is_killed_and_stopped_while_everybody_talks(begin: Begin) -> None:
+    async with begin(processes=1) as drill:
         async with loaded(drill, consultations=1, pause=0.1) as load:
             await load.reached(40)
             drill.fault("kill -9 of node 1")
@@ -24,6 +19,4 @@ async def test_a_node_is_killed_and_stopped_while_everybody_talks(
             await load.reached(30)
             drill.nodes[0].thaw()
             await load.reached(50)
-        await drill.settle()
-        await drill.converged()
-        await drill.green("killed and frozen")
+        await drill.ended("killed and frozen")
