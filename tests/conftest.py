@@ -27,12 +27,14 @@ from backend.wechat_standin import create_standin_app
 from config.settings import Settings
 from tests.callers import Caller
 from tests.claims import ClaimsPlugin
+from tests.order import OrderPlugin
 
 ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ClaimsPlugin(), "banshi-claims")
+    config.pluginmanager.register(OrderPlugin(), "banshi-order")
 
 
 @pytest.fixture(scope="session")
