@@ -37,6 +37,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(OrderPlugin(), "banshi-order")
 
 
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One process more than there are cores: tests of faults wait for what is to happen, and others work meanwhile."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else len(os.sched_getaffinity(0)) + 1
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data beside the checkout."""

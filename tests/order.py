@@ -6,7 +6,6 @@ another's. So every stretch begins with some of the long ones; what shares a ser
 
 from __future__ import annotations
 
-import os
 from itertools import islice
 
 import pytest
@@ -41,11 +40,7 @@ def dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
 
 
 class OrderPlugin:
-    """How many processes there are, and the order of what each of them has collected: all come to the same."""
-
-    def pytest_xdist_auto_num_workers(self) -> int | None:
-        """One more than there are cores: tests of faults wait for what is to happen, and others work meanwhile."""
-        return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else len(os.sched_getaffinity(0)) + 1
+    """Orders what each of several processes has collected; all of them come to the same."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
