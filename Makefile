@@ -22,6 +22,8 @@ run: $(STAMP) ## 启动整个系统 / run the whole system (Ctrl-C stops it)
 web: $(STAMP) ## 构建网页 / build the pages
 	@$(BIN)/python run.py build-web
 
+# The tests start a hundred processes: each is sooner there when what is compiled is kept, whatever the shell says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) ## 运行全部测试 / run all tests
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 ACCOUNTS_FILE = "first-accounts.txt"
+#: The username of the first administrator.
+ADMIN = "admin"
 
 _COLUMNS = ("username", "password", "name", "roles", "department")
 

@@ -108,8 +108,12 @@ def load_sample_district(folder: Path | None = None) -> SampleDistrict:
     return _District(folder).read()
 
 
+@cache
 def district_name(folder: Path | None = None) -> str:
-    """What the district in `folder` (the shipped one when None) is called. Raises `SampleDistrictError`."""
+    """What the district in `folder` (the shipped one when None) is called. Raises `SampleDistrictError`.
+
+    Read once in a process: it is asked for more than once, and the file tells of the whole district.
+    """
     where = "district.yaml"
     return _text(_mapping(_load((folder or DEFAULT_FOLDER) / where), where), "district", where)
 

@@ -22,16 +22,24 @@ from backend.domain.ids import new_id
 from backend.embedded import EmbeddedMongo, EmbeddedRedis
 from backend.integrations.clock import WarpedClock
 from backend.services.staff import NewStaff, generate_password
+from backend.storage.database import Database
 from backend.wechat_standin import create_standin_app
 from config.settings import Settings
 from tests.callers import Caller
 from tests.claims import ClaimsPlugin
+from tests.order import OrderPlugin
 
 ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ClaimsPlugin(), "banshi-claims")
+    config.pluginmanager.register(OrderPlugin(), "banshi-order")
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One process more than there are cores: tests of faults wait for what is to happen, and others work meanwhile."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(scope="session")
@@ -87,15 +95,34 @@ async def settings(servers: tuple[str, str], database_name: str, tmp_path: Path,
     )
 
 
+@pytest.fixture(scope="session")
+def upgraded() -> set[str]:
+    """The databases of this session whose schema is up to date: once is enough, `tests/storage` looks at the rest."""
+    return set()
+
+
 @pytest.fixture
-async def services(settings: Settings) -> AsyncIterator[Services]:
+async def services(settings: Settings, upgraded: set[str]) -> AsyncIterator[Services]:
     """All services on an empty database and an empty Redis."""
-    async with open_services(settings) as opened:
-        for name in await opened.database.collections():
-            if name != "meta" and not name.startswith("system."):
-                await opened.database[name].delete_many({})
+    async with open_services(settings, upgrade=settings.mongo_database not in upgraded) as opened:
+        upgraded.add(settings.mongo_database)
+        await _empty(opened.database)
         await opened.redis.flushdb()
         yield opened
+
+
+async def _empty(database: Database) -> None:
+    """Delete all documents. One question tells which collections have any: mostly it is few of them."""
+    first, *others = [
+        name for name in await database.collections() if name != "meta" and not name.startswith("system.")
+    ]
+
+    def of(name: str) -> list[dict[str, Any]]:
+        return [{"$limit": 1}, {"$project": {"_id": 0, "name": {"$literal": name}}}]
+
+    unions = [{"$unionWith": {"coll": name, "pipeline": of(name)}} for name in others]
+    for filled in await database[first].aggregate([*of(first), *unions]).to_list(None):
+        await database[filled["name"]].delete_many({})
 
 
 @pytest.fixture

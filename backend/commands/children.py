@@ -206,9 +206,10 @@ class Embedded:
 class Keeper:
     """Brings one unit back whenever it dies, with growing pauses; gives up on one that dies at once."""
 
-    def __init__(self, unit: Unit, complain: Callable[[str], None]) -> None:
+    def __init__(self, unit: Unit, complain: Callable[[str], None], *, first_pause: float = _FIRST_PAUSE) -> None:
         self.unit = unit
         self._complain = complain
+        self._first_pause = first_pause
         self._started_at = 0.0
         self._quick = 0
         self._not_before: float | None = None
@@ -249,6 +250,6 @@ class Keeper:
         detail = f"{self.unit.name} {how}" + (f" ({words[:300]})" if words else "")
         if self._quick >= QUICK_DEATHS:
             raise CommandError(f"{detail}; it died {self._quick} times in a row, giving up")
-        pause = _FIRST_PAUSE * 2 ** (self._quick - 1)
+        pause = self._first_pause * 2 ** (self._quick - 1)
         self._not_before = now + pause
         self._complain(f"{detail}; starting it again in {pause:.1f} s")

@@ -14,10 +14,8 @@ from backend.domain.catalogue import MatterDraft
 from backend.services.staff import NewStaff, generate_password
 from backend.storage import schema
 from backend.storage.documents import utc
-from config.first_accounts import ACCOUNTS_FILE, read_accounts
+from config.first_accounts import ACCOUNTS_FILE, ADMIN, read_accounts
 from config.sample_district import SampleDistrict, load_sample_district
-
-ADMIN = "admin"
 
 log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from backend.commands.browser.window import Window, open_browser
 from backend.commands.build_web import WEB, build
 from backend.commands.environment import ROOT, read_settings
 from backend.commands.errors import CommandError
-from backend.commands.first_start import ADMIN
 from backend.commands.terminal import say
+from config.first_accounts import ADMIN
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

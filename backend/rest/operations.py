@@ -21,6 +21,7 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -195,9 +196,14 @@ def _route(operation: Operation) -> str:
     `PATCH /staff/login` is a wrong method there and not an unknown member of the staff."""
     path = operation.path
     for name, adapter in operation.path_parameters.items():
-        if adapter.json_schema().get("pattern") == UUID_PATTERN:
+        if _takes_an_id(adapter):
             path = path.replace(f"{{{name}}}", f"{{{name}:[0-9a-f-]{{36}}}}")
     return path
+
+
+@cache
+def _takes_an_id(adapter: TypeAdapter[Any]) -> bool:
+    return bool(adapter.json_schema().get("pattern") == UUID_PATTERN)
 
 
 def _endpoint(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
@@ -15,6 +16,9 @@ from tests.browser.conftest import OpenDesk, OpenPhone
 from tests.browser.network import Network
 from tests.browser.system import System
 from tests.browser.talk import same_everywhere
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, StorageState
 
 MATTER = "高龄津贴给付"
 
@@ -33,11 +37,22 @@ class Talk:
         return same_everywhere(self.conv, self.clerk, self.citizen, *others)
 
 
+@pytest.fixture(scope="module")
+def kept(browser: Browser, system: System) -> StorageState:
+    """What a phone has stored on which 李桂芳 has logged in, for the phones of all these tests."""
+    phone = Phone(browser, system.url, ahead=system.ahead)
+    phone.log_in("李桂芳")
+    stored = phone.remember()
+    phone.close()
+    assert not phone.problems, "\n".join(phone.problems)
+    return stored
+
+
 @pytest.fixture
-def talk(phone: OpenPhone, desk: OpenDesk, system: System, network: Callable[[], Network]) -> Talk:
+def talk(phone: OpenPhone, desk: OpenDesk, system: System, network: Callable[[], Network], kept: StorageState) -> Talk:
     phones, desks = network(), network()
     clerk = desk(system.clerk_of(MATTER), proxy=desks.address)
-    citizen = phone("李桂芳", proxy=phones.address)
+    citizen = phone(proxy=phones.address, kept=kept)
     citizen.find("高龄津贴", MATTER)
     conv = citizen.ask("我妈妈八十二了，怎么领高龄津贴？")
     clerk.consult(conv)

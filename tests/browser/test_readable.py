@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from backend.commands.browser.phone_pages import declared, live_through, show
 from backend.commands.browser.window import Window
-from backend.commands.first_start import ADMIN
+from config.first_accounts import ADMIN
 from tests.browser.conftest import OpenDesk, OpenPhone
 from tests.browser.system import ROOT, System
 

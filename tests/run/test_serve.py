@@ -158,7 +158,7 @@ def looks_well(keeper: Keeper) -> bool:
 def test_what_dies_at_once_is_given_up_with_its_last_words(tmp_path: Path) -> None:
     told: list[str] = []
     unit = Process("doomed", lambda: ("-c", "raise SystemExit('no such luck')"), dict, log=tmp_path / "doomed.log")
-    keeper = Keeper(unit, told.append)
+    keeper = Keeper(unit, told.append, first_pause=0.01)
     keeper.start()
     with pytest.raises(CommandError, match=r"doomed ended \(no such luck\); it died 5 times"):
         wait_until(partial(looks_well, keeper), "given up")

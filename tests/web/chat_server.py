@@ -135,7 +135,8 @@ async def chat_server(folder: Path, mongo: str, redis: str) -> AsyncIterator[Cha
         services = await stack.enter_async_context(open_services(settings))
         set_clock(services.clock, office_hours())  # type: ignore[arg-type]  # warped in this mode
         office = await found_office(services)
-        os.environ["BANSHI_LOGIN_RATE_PER_MINUTE"] = "100000"  # the node inherits it
+        # The node inherits these; other tests may run beside, and a photograph may have to wait.
+        os.environ |= {"BANSHI_LOGIN_RATE_PER_MINUTE": "100000", "BANSHI_PHOTO_WAIT_SECONDS": "30"}
         node = NodeProcess(settings, folder / "node.log")
         await node.start()
         stack.push_async_callback(node.kill)

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from backend.commands.errors import CommandError
-from backend.commands.first_start import ADMIN
 from backend.domain.calendar import NATIONAL, SHANGHAI, add_working_days
-from config.first_accounts import ACCOUNTS_FILE, read_accounts
+from config.first_accounts import ACCOUNTS_FILE, ADMIN, read_accounts
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
 _START_SECONDS: Final = 90.0

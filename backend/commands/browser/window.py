@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from backend.commands.errors import CommandError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, Response, WebError
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        ConsoleMessage,
+        Locator,
+        Page,
+        Request,
+        Response,
+        StorageState,
+        WebError,
+    )
 
 PHONE: Final = {"width": 390, "height": 844}
 DESK: Final = {"width": 1366, "height": 768}
@@ -91,6 +101,7 @@ class Window:
 
     `problems` are errors on the console, breaches of the content policy, requests to our own server that failed
     or were refused. `expect` names the refusals that belong to the play; while `faulty` is set, the network may fail.
+    `kept` is what an earlier window had stored (`remember`): whoever had logged in there is logged in here.
     """
 
     def __init__(
@@ -102,6 +113,7 @@ class Window:
         ahead: float = 0.0,
         proxy: str | None = None,
         pictures: float = 1.0,
+        kept: StorageState | None = None,
     ) -> None:
         options: dict[str, Any] = {
             "viewport": PHONE if phone else DESK,
@@ -114,6 +126,8 @@ class Window:
             "permissions": ["notifications", "clipboard-read", "clipboard-write"],
             "reduced_motion": "reduce",
         }
+        if kept:
+            options["storage_state"] = kept
         if proxy:
             options["proxy"] = {"server": proxy, "bypass": "<-loopback>"}
         self.context: BrowserContext = browser.new_context(**options)
@@ -137,6 +151,10 @@ class Window:
     def expect(self, path: str, status: int) -> None:
         """A refusal that belongs to the play: `path` is a regular expression on the address."""
         self._expected.append((re.compile(path), status))
+
+    def remember(self) -> StorageState:
+        """What this window has stored, for one to be opened later."""
+        return self.context.storage_state()
 
     def another_tab(self) -> Self:
         """One more tab of the same window: the same person, the same storage, the same problems."""

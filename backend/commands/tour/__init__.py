@@ -16,7 +16,6 @@ import aiohttp
 
 from backend.commands.environment import read_connected_settings
 from backend.commands.errors import CommandError
-from backend.commands.first_start import ADMIN
 from backend.commands.running import RunInfo
 from backend.commands.terminal import say
 from backend.commands.tour import people
@@ -25,7 +24,7 @@ from backend.commands.tour.filing import decide_case, file_case
 from backend.commands.tour.people import Person
 from backend.commands.tour.report import Report, TourFailed, check
 from backend.commands.tour.talking import consult
-from config.first_accounts import ACCOUNTS_FILE, read_accounts
+from config.first_accounts import ACCOUNTS_FILE, ADMIN, read_accounts
 from config.settings import Settings
 
 #: What the tour does on the sample district: its everyday name, and how it is typed in pinyin.

@@ -11,9 +11,9 @@ from backend.commands.browser.desk import Desk
 from backend.commands.browser.fresh_system import find_clerk
 from backend.commands.browser.phone import Phone
 from backend.commands.browser.window import Window, open_browser
-from backend.commands.first_start import ADMIN
 from backend.commands.running import RunInfo
 from backend.commands.tour.report import Report, Step
+from config.first_accounts import ADMIN
 
 _MESSAGE = 300  # characters of what Playwright says
 
