@@ -160,28 +160,28 @@ def lost_cursor() -> None:
     """Who comes back is served from one operation too far."""
     attach = Feeds.attach
 
-    def attached(self: Feeds, connection: Any, consultation_id: str, cursor: int, epoch: int = 0) -> None:
-        attach(self, connection, consultation_id, cursor + 1 if cursor else 0, epoch)
+    def attached(self: Feeds, connection: Any, consultation_id: str, cursor: int, *args: Any, **options: Any) -> None:
+        attach(self, connection, consultation_id, cursor + 1 if cursor else 0, *args, **options)
 
     _replace(Feeds, "attach", attached)
 
 
 def receipt_going_back() -> None:
     """Watermarks are what was said last, not what was said highest."""
-    bulk_write, move = AsyncIOMotorCollection.bulk_write, ReceiptStore.move
+    bulk_write, begin_move = AsyncIOMotorCollection.bulk_write, ReceiptStore.begin_move
 
     async def last_wins(self: Any, requests: Any, *args: Any, **options: Any) -> Any:
         if self.name == RECEIPTS:
             for request in requests:
-                request._doc["$set"] = request._doc.pop("$max")
+                request._doc["$set"] |= request._doc.pop("$max")
         return await bulk_write(self, requests, *args, **options)
 
-    async def forgetful(self: ReceiptStore, *args: Any, **options: Any) -> Any:
+    def forgetful(self: ReceiptStore, *args: Any, **options: Any) -> None:
         self._known.clear()
-        return await move(self, *args, **options)
+        begin_move(self, *args, **options)
 
     _replace(AsyncIOMotorCollection, "bulk_write", last_wins)
-    _replace(ReceiptStore, "move", forgetful)
+    _replace(ReceiptStore, "begin_move", forgetful)
 
 
 def gap_shown() -> None:
