@@ -86,4 +86,4 @@ class Counters:
 
     def commit(self, operations: Iterable[Operation]) -> None:
         for operation in operations:
-            count(self.committed, operation.kind.value)
+            count(self.committed, operation.payload.KIND)

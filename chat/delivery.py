@@ -241,7 +241,7 @@ class Feeds:
 
     def _take(self, feed: Feed, operations: Sequence[Encoded], origin: Origin) -> None:
         """Show what follows to whoever is in step, and let the pump see to the others."""
-        fresh = [o for o in operations if o.seq > feed.newest]
+        fresh = operations if operations[0].seq > feed.newest else [o for o in operations if o.seq > feed.newest]
         if not fresh:
             return  # known already, and shown or about to be read
         run = feed.remember(fresh)

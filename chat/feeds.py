@@ -66,7 +66,9 @@ class Feed:
         A recall empties what memory keeps, its own number and later ones excepted: the log is read for
         what came before, and gives the recalled message and its edits without their texts.
         """
-        follows = fresh[0].seq == self.newest + 1 and not any(operation.recalls for operation in fresh[1:])
+        follows = fresh[0].seq == self.newest + 1
+        if len(fresh) > 1:
+            follows = follows and not any(operation.recalls for operation in fresh[1:])
         for operation in fresh:
             if operation.recalls or (self.recent and operation.seq != self.recent[-1].seq + 1):
                 self.forget()

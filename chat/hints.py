@@ -339,13 +339,16 @@ class HintBus:
                 await self._subscriber.disconnect(nowait=True)
 
 
+#: Publishes every message in one command: an answer for each would cost more than all else that is done for it.
+_SCRIPT = b"for i = 1, #KEYS do redis.call('PUBLISH', KEYS[i], ARGV[i]) end"
+
+
 async def _round_trip(connection: AbstractConnection, messages: list[tuple[str, bytes]]) -> None:
-    """Publish everything, then read all answers."""
+    """Publish everything, in this order, and wait until it is done."""
     await connection.connect()  # type: ignore[no-untyped-call]  # redis leaves it untyped
-    parts = []
-    for channel, data in messages:
-        name = channel.encode()
-        parts.append(b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(data), data))
-    await connection.send_packed_command(b"".join(parts), check_health=False)
-    for _ in messages:
-        await connection.read_response()
+    words = [b"EVAL", _SCRIPT, b"%d" % len(messages)]
+    words += [channel.encode() for channel, _ in messages]
+    words += [data for _, data in messages]
+    command = [b"*%d\r\n" % len(words), *(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)]
+    await connection.send_packed_command(b"".join(command), check_health=False)
+    await connection.read_response()

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from backend.domain.access import Permission, Target, allows
 from backend.domain.consultation_operations import Audience, Operation, Party
-from backend.domain.consultations import Consultation, State, changes_state
+from backend.domain.consultations import Consultation, State
 from backend.domain.errors import DomainError
 from backend.domain.ids import new_id
 from backend.rest.consultation_encoding import encoded_operation, json_bytes
@@ -104,7 +104,7 @@ class Hub:
         """Operations were committed here. Whoever may not see them any more is sent away before they are shown."""
         self.counters.commit(operations)
         encoded = [encoded_operation(o) for o in operations]
-        if not any(changes_state(o.payload) for o in operations):
+        if after.version < operations[0].seq:  # nothing but talk
             self.feeds.committed(encoded)
             self.bus.tell(encoded)
         else:  # other nodes look at the state before they show it, so the operations do not go with the hint
@@ -114,7 +114,7 @@ class Hub:
             self._checked(state)
             self._place(state)
             self.bus.tell_all(changed=state.id, **_whereabouts(state))
-        if after.stage is State.WAITING_ANSWER and not changes_state(operations[-1].payload):
+        if after.stage is State.WAITING_ANSWER and after.version < operations[-1].seq:
             self._list_later(after)
 
     def receipt(self, consultation_id: str, reader: Party, delivered: int, read: int) -> None:
