@@ -1,7 +1,7 @@
 """Appending to the operation log of consultations by natural group commit.
 
 One journaled `insert_many` is in flight at a time and takes whatever queued meanwhile: under load the cost
-of the journal is shared, at rest nobody waits. The batch is ordered: what stands before the first error is
+of the journal is shared, and a batch waits two milliseconds for more; at rest nobody waits. The batch is ordered: what stands before the first error is
 committed, so that the log of a consultation never has a hole. Duplicates are resolved by the unique
 indexes' errors inside the batch, so that no message costs a query.
 """
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 MAX_BATCH = 500
 #: Under load, which is when `FEW` landed together in the last `LOADED_SECONDS`, a batch of less than `MANY` waits this
 #: many seconds for more: what a batch costs, here and in MongoDB, is nearly the same for twenty as for fifty.
-FEW, MANY, LOADED_SECONDS, GATHER_SECONDS = 8, 64, 0.02, 0.002
+FEW, MANY, LOADED_SECONDS, GATHER_SECONDS = 2, 64, 0.02, 0.002
 #: Waiting operations above which new ones are told to come again: memory is bounded too.
 MAX_WAITING = 20_000
 CID_INDEX = "consultation_sender_cid"
