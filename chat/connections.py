@@ -104,8 +104,8 @@ class Connection:
     def turn(self, key: str) -> Turn:
         """`async with`: one event at a time per key, in the order of arrival.
 
-        Each event runs in a task of its own; tasks start in the order of arrival, so nothing may be awaited
-        before it.
+        Each event that takes a turn runs in a task of its own; tasks start in the order of arrival, so nothing may
+        be awaited before it.
         """
         return Turn(self._turns, key)
 

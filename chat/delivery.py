@@ -320,7 +320,11 @@ class Feeds:
         """What the log has after a number. What it does not have, nobody may claim any more."""
         claimed = feed.newest
         self.counters.reads += 1
-        seen = {c: feed.newcomers.pop(c) for c, looked_at in list(feed.newcomers.items()) if looked_at >= after}
+        seen = {  # what was pushed to one in between was looked at, or was talk
+            c: feed.newcomers.pop(c)
+            for c, looked_at in list(feed.newcomers.items())
+            if looked_at >= after or feed.cursors.get(c, -1) >= after
+        }
         try:
             operations = await self._read_log(feed.consultation_id, after)
             looked_at = feed.looked_at(seen)

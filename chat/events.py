@@ -177,7 +177,7 @@ class Handlers:
     def begin_receipt(self, connection: Connection, told: tuple[str, int, int], outcome: Outcome[Receipt]) -> None:
         """The same, without a task where nothing has to be read for it."""
         conv, delivered, read = told
-        begun = self._service.begin_receive(
+        begun = self._hub.feeds.reads(connection, conv) and self._service.begin_receive(
             connection.actor, conv, delivered=delivered, read=read, committed=self._committed(conv), outcome=outcome
         )
         if not begun:

@@ -340,15 +340,15 @@ class HintBus:
 
 
 #: Publishes every message in one command: an answer for each would cost more than all else that is done for it.
-_SCRIPT = b"for i = 1, #KEYS do redis.call('PUBLISH', KEYS[i], ARGV[i]) end"
+_SCRIPT = b"for i = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end"
 
 
 async def _round_trip(connection: AbstractConnection, messages: list[tuple[str, bytes]]) -> None:
     """Publish everything, in this order, and wait until it is done."""
     await connection.connect()  # type: ignore[no-untyped-call]  # redis leaves it untyped
-    words = [b"EVAL", _SCRIPT, b"%d" % len(messages)]
-    words += [channel.encode() for channel, _ in messages]
-    words += [data for _, data in messages]
+    words = [b"EVAL", _SCRIPT, b"0"]
+    for channel, data in messages:
+        words += (channel.encode(), data)
     command = [b"*%d\r\n" % len(words), *(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)]
     await connection.send_packed_command(b"".join(command), check_health=False)
     await connection.read_response()

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from backend.domain.access import Permission, Target, allows
 from backend.domain.consultation_operations import Audience, Operation, Party
-from backend.domain.consultations import Consultation, State
+from backend.domain.consultations import Consultation, SequenceGap, State
 from backend.domain.errors import DomainError
 from backend.domain.ids import new_id
 from backend.rest.consultation_encoding import encoded_operation, json_bytes
@@ -107,6 +107,8 @@ class Hub:
         if after.version < operations[0].seq:  # nothing but talk
             self.feeds.committed(encoded)
             self.bus.tell(encoded)
+            if after.stage is State.WAITING_ANSWER:
+                self._list_later(after)
         else:  # other nodes look at the state before they show it, so the operations do not go with the hint
             state = after.state
             self._expel(state)
@@ -114,8 +116,6 @@ class Hub:
             self._checked(state)
             self._place(state)
             self.bus.tell_all(changed=state.id, **_whereabouts(state))
-        if after.stage is State.WAITING_ANSWER and after.version < operations[-1].seq:
-            self._list_later(after)
 
     def receipt(self, consultation_id: str, reader: Party, delivered: int, read: int) -> None:
         """Somebody's watermarks moved here."""
@@ -197,15 +197,35 @@ class Hub:
         """The rights of these changed: what they may not read any more they follow no longer. Raises `Unavailable`."""
         followed = sorted({c for reader in readers for c in self.feeds.of(reader)})
         for start in range(0, len(followed), _STATES):
-            for state in (await self._service.states_of(followed[start : start + _STATES])).values():
+            chunk = followed[start : start + _STATES]
+            try:
+                states = await self._service.states_of(chunk)
+            except SequenceGap:  # a damaged log, which nobody can say of who may read it
+                for consultation_id in chunk:
+                    await self._look_at_damaged(consultation_id, readers)
+                continue
+            for state in states.values():
                 self._expel(state)
+
+    async def _look_at_damaged(self, consultation_id: str, readers: Collection[Connection]) -> None:
+        try:
+            for state in (await self._service.states_of([consultation_id])).values():
+                self._expel(state)
+        except SequenceGap:
+            log.exception("consultation_log_damaged", consultation_id=consultation_id)
+            for reader in self.feeds.readers(consultation_id):
+                if reader in readers:
+                    self._leave(reader, consultation_id)
+
+    def _leave(self, reader: Connection, consultation_id: str) -> None:
+        self.feeds.detach(reader, consultation_id)
+        self._transport.push("conv:left", json_bytes({"conv": consultation_id}), [reader])
 
     def _expel(self, state: Consultation) -> None:
         """Who may not read it any more follows it no longer."""
         for reader in self.feeds.readers(state.id):
             if not may_read(reader.actor, state):
-                self.feeds.detach(reader, state.id)
-                self._transport.push("conv:left", json_bytes({"conv": state.id}), [reader])
+                self._leave(reader, state.id)
 
     def _place(self, state: Consultation) -> None:
         """Let the right sockets follow a consultation after it changed hands."""

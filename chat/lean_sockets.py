@@ -4,7 +4,8 @@ The library runs a task and a timer for every packet it receives, a timer in the
 two tasks for every message; that is two thirds of its CPU. Replaced here, and nothing else:
 
 - **Reading**: the request's own task reads, without a timer. An event (`42/namespace,7[…]`) is decoded and
-  becomes one task that calls the namespace and writes the acknowledgement. Everything else (CONNECT,
+  is begun at once where the namespace can, else it becomes one task that calls the namespace and writes the
+  acknowledgement. Everything else (CONNECT,
   DISCONNECT, acknowledgements of clients) goes through the library's own code.
 - **Writing**: what one turn of the loop lays into a socket leaves as one write, since a system call costs more
   than all else that is done for a packet. There is no writer task but while a socket does not drain: then

@@ -84,10 +84,11 @@ class _Begun(Generic[R]):
 
     def done(self, result: R) -> None:
         try:
-            self._tell(self._ack(result))
+            ack = self._ack(result)
         except Exception:
             log.exception("socket_event_failed", event_name=self._event)
-            self._tell(refusal(DomainError()))
+            ack = refusal(DomainError())
+        self._tell(ack)
 
     def refused(self, error: Exception) -> None:
         if self._cid and may_be_retried(error):
@@ -229,12 +230,14 @@ class ChatNamespace(LeanNamespace):
                 raise UnknownEvent("服务器不认识这个事件。", field="event", supported=list(VERSIONS))
             payload = self._read(connection, event, data)
             if not event.ordered:
-                return await self._run(connection, event, payload)
+                await self._look_if_due(connection)
+                return await event.handle(connection, payload)
             conv = getattr(payload, "conv", "")
             async with connection.turn(conv):
-                if conv:
+                await self._look_if_due(connection)
+                if conv:  # nothing is awaited between this and its place in the log
                     connection.order.admit(conv, payload.cid, arrival)
-                return await self._run(connection, event, payload)
+                return await event.handle(connection, payload)
         except DomainError as error:
             return self._refused(error, event, connection, data, arrival)
         except Exception:
@@ -264,7 +267,7 @@ class ChatNamespace(LeanNamespace):
         except ValidationError as error:
             raise invalid_input(error) from error
 
-    async def _run(self, connection: Connection, event: Event[P], payload: P) -> Ack:
+    async def _look_if_due(self, connection: Connection) -> None:
         try:
             await self._rights.look_if_due(connection)
         except Unauthenticated as error:
@@ -272,4 +275,3 @@ class ChatNamespace(LeanNamespace):
             await self.emit("kick", {"code": error.code}, to=connection.sid)
             await self.disconnect(connection.sid)
             raise
-        return await event.handle(connection, payload)

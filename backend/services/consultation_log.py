@@ -1,12 +1,11 @@
 """Writing to the log of a consultation: one flight at a time in this process, the unique index between processes.
 
-What is asked of a consultation is decided in the order in which it came. Plain talk that queued while a
-flight was under way is decided one after the other on the rolling state and goes as the next flight;
-whatever changes the state, or has to look something up first, is a flight of its own in its turn. If
-another process took a number, the log is read again and what was not written decided anew, so that every
-operation was allowed by exactly the state before it. A flight belongs to nobody: a caller that goes away
-does not keep it from being finished and announced. The listener hears of what is committed, never of
-anything else.
+What is asked of a consultation is decided in the order in which it came. Messages that queued while a flight
+was under way go as the next one: they change nothing by which the next is decided but its number. Whatever else
+there is, or has to look something up first, is a flight of its own in its turn. If another process took a number,
+the log is read again and what was not written decided anew, so that every operation was allowed by the state
+before it. A flight belongs to nobody: a caller that goes away does not keep it from being finished and announced.
+The listener hears of what is committed, never of anything else.
 """
 
 from __future__ import annotations
@@ -94,10 +93,11 @@ class ConsultationLog:
         in one flight."""
         self._queue(consultation_id, Turn(request, outcome, message=message, rule=rule))
 
-    def known(self, consultation_id: str) -> Consultation | None:
-        """The state as this process knows it: a true one, perhaps not the newest."""
+    def settled(self, consultation_id: str) -> tuple[Consultation, int] | None:
+        """The state as this process knows it, but for what messages change, and its last number: a true one,
+        perhaps not the newest."""
         live = self._live.get(consultation_id)
-        return live.state if live is not None else None
+        return (live.settled, live.last_seq) if live is not None and live.settled is not None else None
 
     def learned(self, state: Consultation) -> None:
         """A state that was read: the next decision may start from it."""
@@ -119,7 +119,10 @@ class ConsultationLog:
             return
         later = [o for o in operations if o.seq > state.last_seq]
         if later and later[0].seq == state.last_seq + 1 and later[0].epoch == state.epoch:
-            live.state, live.stale = apply_all(state, later), live.stuck
+            try:
+                live.state, live.stale = apply_all(state, later), live.stuck
+            except SequenceGap:
+                live.stale = True
 
     # --- turns and flights -----------------------------------------------------------------------
 
@@ -157,7 +160,9 @@ class ConsultationLog:
         now = utc(self._clock.now())
         for turn in live.turns:
             message = turn.message
-            if message is None or turn.rule is None or turn.written or len(flight) == _MAX_FLIGHT:
+            if message is None or turn.rule is None or turn.written or turn.attempts > _MAX_ATTEMPTS:
+                break
+            if len(flight) == _MAX_FLIGHT:
                 break
             try:
                 if turn.rule(state, seq):
@@ -184,22 +189,22 @@ class ConsultationLog:
     def _said(self, live: Live, flight: list[Operation], landed: Landed) -> None:
         """Take over the messages that were committed, announce and answer them; sort out what was not."""
         done = flight[: landed.committed]
+        afters = [live.say(message) for message in done]
+        turns = [live.turns.popleft() for _ in done]
+        if landed.error is not None:
+            self._not_landed(live, len(flight) - len(done), landed.error, sent=landed.sent)
         if done:
-            afters = [live.say(message) for message in done]
-            turns = [live.turns.popleft() for _ in done]
             self._lists.talked(live)
             self.announce(afters[-1], done)
             for turn, after, message in zip(turns, afters, done, strict=True):
-                turn.outcome.done(Committed(after, message, (message,)))
-        if landed.error is not None:
-            self._not_landed(live, len(flight) - len(done), landed)
+                turn.answer(Committed(after, message, (message,)))
 
     def _landed(
         self, live: Live, turn: Turn, operations: tuple[Operation, ...], state: Consultation, landed: Landed
     ) -> None:
         """The same for what was decided alone, with the state after it."""
         if landed.error is not None:
-            self._not_landed(live, 1, landed)
+            self._not_landed(live, 1, landed.error, sent=landed.sent)
             return
         live.state = state
         after = Talked(state)
@@ -210,20 +215,20 @@ class ConsultationLog:
         live.turns.popleft()
         own = next(operation for operation in operations if operation.cid == turn.request.cid)
         self.announce(after, operations)
-        turn.outcome.done(Committed(after, own, operations))
+        turn.answer(Committed(after, own, operations))
 
-    def _not_landed(self, live: Live, missing: int, landed: Landed) -> None:
+    def _not_landed(self, live: Live, missing: int, error: Exception, *, sent: bool) -> None:
         """What is at the head of the queue was not written, or nobody knows; `missing` turns went with it."""
-        head, error = live.turns[0], landed.error
+        head = live.turns[0]
         head.attempts += 1
         if isinstance(error, ClientIdTaken):
             head.written = True
         elif isinstance(error, NumberTaken):
             live.stale = live.stuck = True
         else:
-            if landed.sent:
+            if sent:
                 live.stale = live.doubt = True
-            live.fail_after(list(live.turns)[:missing], error or Unavailable())
+            live.fail_after(list(live.turns)[:missing], error)
 
     async def _serve(self, live: Live) -> None:
         """Take turn by turn until none is left."""
@@ -271,7 +276,7 @@ class ConsultationLog:
                 if before is None:
                     raise
                 live.turns.popleft()
-                turn.outcome.done(before)
+                turn.answer(before)
                 return
             operations, after = self.number(state, drafts, turn.request)
         except Exception as error:  # noqa: BLE001 - told to the one who asked
@@ -279,7 +284,7 @@ class ConsultationLog:
                 live.fail_after([turn], error)
             else:
                 live.turns.popleft()
-                turn.outcome.refused(error)
+                turn.fail(error)
             return
         landed = await self._write(operations, after)
         if landed.error is not None and not is_plain(operations):
@@ -293,7 +298,7 @@ class ConsultationLog:
             await self._store.append_with_state(operations, after)
         except Exception as error:  # noqa: BLE001 - told to the one who asked
             return Landed(0, error)
-        return Landed(len(operations))
+        return Landed(1)
 
     async def _answer_again(self, live: Live, turn: Turn, state: Consultation) -> None:
         """Answer with what the log has under this client id. Raises `IdempotencyConflict`."""
@@ -305,7 +310,7 @@ class ConsultationLog:
             turn.written, live.stale = False, True
             return
         live.turns.popleft()
-        turn.outcome.done(before)
+        turn.answer(before)
         if before.operation.seq > state.last_seq:  # perhaps of ours, from a commit whose outcome was not known
             live.stale = live.doubt = True
 

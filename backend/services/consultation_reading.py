@@ -113,11 +113,9 @@ class ConsultationReading(ConsultationBase):
         Nobody receives what is not there. Returns when it is written; raises as `get`, and `Unavailable`.
         """
         require(actor, Permission.SPEAK)
-        state = self._known_to(actor, consultation_id, max(delivered, read), committed)
-        if state is None:
-            state = await self.get(actor, consultation_id)
-            self._log.learned(state)
-        newest = _newest(state, committed)
+        state = await self.get(actor, consultation_id)
+        self._log.learned(state)
+        newest = _newest(state, state.last_seq, committed)
         reader = party_of(actor)
         moved = await self._store.receipts.move(
             consultation_id, state.epoch, reader, min(delivered, newest), min(read, newest)
@@ -134,10 +132,14 @@ class ConsultationReading(ConsultationBase):
         committed: tuple[int, int],
         outcome: Outcome[Receipt],
     ) -> bool:
-        """The same without waiting, where nothing has to be read for it; else False, and nothing was done."""
+        """The same without waiting, for somebody who follows it by a right that was looked at, where nothing has to
+        be read for it; else False, and nothing was done."""
         require(actor, Permission.SPEAK)
-        state = self._known_to(actor, consultation_id, max(delivered, read), committed)
-        if state is None:
+        known = self._log.settled(consultation_id)
+        if known is None:
+            return False
+        state, last_seq = known
+        if max(delivered, read) > _newest(state, last_seq, committed) or not may_read(actor, state):
             return False
         reader = party_of(actor)
 
@@ -149,13 +151,6 @@ class ConsultationReading(ConsultationBase):
 
         self._store.receipts.begin_move(consultation_id, state.epoch, reader, delivered, read, heard)
         return True
-
-    def _known_to(
-        self, actor: Actor, consultation_id: str, seq: int, committed: tuple[int, int]
-    ) -> Consultation | None:
-        """The state as this process knows it, if that is enough to say that there is a number and who may read it."""
-        state = self._log.known(consultation_id)
-        return state if state is not None and seq <= _newest(state, committed) and may_read(actor, state) else None
 
     def _received(self, consultation_id: str, reader: Party, moved: Moved) -> Receipt:
         if moved.forward:
@@ -197,6 +192,6 @@ class ConsultationReading(ConsultationBase):
         return await self._store.belonging_to(citizen_ids, staff_ids, since)
 
 
-def _newest(state: Consultation, committed: tuple[int, int]) -> int:
+def _newest(state: Consultation, last_seq: int, committed: tuple[int, int]) -> int:
     epoch, number = committed
-    return max(state.last_seq, number) if epoch == state.epoch else state.last_seq
+    return max(last_seq, number) if epoch == state.epoch else last_seq

@@ -8,8 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import structlog
+
 from backend.domain.consultation_operations import Message, Operation, Party, Payload, Recall, Visibility
 from backend.domain.consultations import Consultation, State, apply_all, changes_state
+
+log = structlog.get_logger()
 
 #: Messages after which a state is folded although nobody looked at it.
 _MAX_UNFOLDED = 200
@@ -148,6 +152,20 @@ class Turn:
         self.attempts = 0
         self.written = False  # the index says that its client id is in the log
 
+    def answer(self, committed: Committed) -> None:
+        """Say that it was done. Whoever cannot hear it keeps nobody else from hearing."""
+        try:
+            self.outcome.done(committed)
+        except Exception:
+            log.exception("outcome_not_heard")
+
+    def fail(self, error: Exception) -> None:
+        """Say that it was refused."""
+        try:
+            self.outcome.refused(error)
+        except Exception:
+            log.exception("outcome_not_heard")
+
     async def drafts(self, state: Consultation) -> Sequence[Draft]:
         """What is to be written for it in this state. Raises what refuses it."""
         if self.decide is not None:
@@ -158,7 +176,8 @@ class Turn:
 
 
 class Live:
-    """A consultation that is written to in this process. `stale`: the state is read again before it is used."""
+    """A consultation that is written to in this process. `stale`: the state is read again before anything is
+    decided on it."""
 
     __slots__ = ("_known", "_said", "busy", "doubt", "id", "last_seq", "stale", "stuck", "turns")
 
@@ -200,7 +219,7 @@ class Live:
     def fail_all(self, error: Exception) -> None:
         """Nothing that waits here can be served."""
         while self.turns:
-            self.turns.popleft().outcome.refused(error)
+            self.turns.popleft().fail(error)
 
     def fail_after(self, failed: Sequence[Turn], error: Exception) -> None:
         """What these senders asked for afterwards must not overtake what they will ask for again."""
@@ -208,7 +227,7 @@ class Live:
         waiting, self.turns = self.turns, deque()
         for turn in waiting:
             if (turn.request.sender.kind, turn.request.sender.id) in senders:
-                turn.outcome.refused(error)
+                turn.fail(error)
             else:
                 self.turns.append(turn)
 

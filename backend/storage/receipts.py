@@ -1,7 +1,8 @@
 """Receipts: up to where every reader was sent and has read, moved forward by natural group commit.
 
 Every delivered message brings one, so they are merged to the greatest of each reader while a write is in
-flight, and one `bulk_write` takes what gathered. `$max` keeps them from going back whoever else writes.
+flight, and for up to `WRITE_SECONDS`; one `bulk_write` takes what gathered. `$max` keeps them from going back
+whoever else writes.
 Numbers are of an epoch: those of one that is over say nothing in the next, and the database takes them no more
 (`consultation_epochs`, a validator).
 """
