@@ -99,7 +99,7 @@ def checked_text(text: str, *, field: str, limit: int = MAX_TEXT, required: bool
         if refused.group() >= "\ud800":
             raise InvalidInput("内容里有不完整的字符，请重新输入。", field=field)
         raise InvalidInput("内容里有不能显示的控制字符，请删除后再发送。", field=field)
-    if required and not any(not char.isspace() and char not in _INVISIBLE for char in text):
+    if required and not any(char not in _INVISIBLE and not char.isspace() for char in text):
         raise InvalidInput("内容不能为空。", field=field)
     return text
 

@@ -118,6 +118,29 @@ async def test_what_waits_leaves_in_one_round_trip_to_those_who_read_it(nodes: N
     assert other.bus.counters.hint_lag.total == 50
 
 
+async def test_what_came_together_is_not_read_one_by_one(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when redis-py keeps what it parsed somewhere else: slower then, not wrong."""
+    one, other = await nodes(), await nodes()
+    convs = [new_id() for _ in range(50)]
+    for conv in convs:
+        other.bus.want(conv)
+    await until(lambda: len(other.listening) == 50)
+    reader = other.bus._subscriber
+    assert reader is not None
+    read_response, reads = reader.read_response, 0
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await read_response(*args, **options)
+
+    monkeypatch.setattr(reader, "read_response", counted)
+    for conv in convs:
+        one.bus.tell([encoded(conv, 1)])
+    await until(lambda: len(other.heard) == 50)
+    assert reads < 10
+
+
 async def test_the_queue_is_bounded_and_what_found_no_place_is_counted(nodes: Nodes) -> None:
     one, conv = await nodes(), new_id()
     one.bus.tell([encoded(conv, 1, size=hints.MAX_QUEUED_BYTES)])
