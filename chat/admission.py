@@ -163,6 +163,7 @@ class Admission:
     def __init__(self, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`per_second`: people who may begin to connect; half as many at once."""
         self._clock = clock
+        self._per_second = per_second
         self._tickets = {kind: _queue(per_second) for kind in ("citizen", "staff")}
         self._sockets = {kind: _queue(2 * per_second) for kind in ("citizen", "staff")}
         self._passes: OrderedDict[str, tuple[float, int]] = OrderedDict()
@@ -198,9 +199,17 @@ class Admission:
             return
         self._ask(self._sockets[kind], holder, now)
 
-    def follow_lag(self, seconds: float) -> None:
-        """The event loop is late by so many seconds: connect the fewer, the later it is."""
-        speed, now = min(1.0, max(_SLOWEST, _LAG / max(seconds, _LAG))), self._clock()
+    def follow(self, lag: float, ungreeted: int) -> None:
+        """The event loop is late by `lag` seconds, and so many who were let in still wait to be greeted: connect the
+        fewer, the more that is, and nobody while as many wait as would come within `_GREETED_WITHIN`.
+
+        Whoever waits longer than a client's patience goes and begins again, and what was done for it was done for
+        nobody: a node that goes on letting people in then never greets anybody.
+        """
+        by_lag = max(_SLOWEST, _LAG / max(lag, _LAG))
+        most = max(1.0, self._per_second * _GREETED_WITHIN)
+        by_greeting = min(1.0, max(0.0, 2 * (1 - ungreeted / most)))
+        speed, now = min(by_lag, by_greeting), self._clock()
         for queue in (*self._tickets.values(), *self._sockets.values()):
             queue.slow_down(speed, now)
 
@@ -210,8 +219,10 @@ class Admission:
             raise Busy(wait)
 
 
-#: Seconds of lag that mean nothing, and the part of its speed at which a node goes on connecting at least.
+#: Seconds of lag that mean nothing, and the part of its speed at which a node that is late goes on connecting at least.
 _LAG, _SLOWEST = 0.15, 0.25
+#: As many may wait for their greeting as are let in within so many seconds.
+_GREETED_WITHIN = 2.0
 
 
 def _queue(per_second: float) -> Queue:

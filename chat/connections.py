@@ -16,6 +16,8 @@ from chat.order import SendOrder
 
 #: Events one socket may send a second in the long run; four times as many at once.
 PER_SECOND = 15.0
+#: Seconds after which a client that was not greeted goes and begins again.
+PATIENCE = 20.0
 #: Sockets of one person on this node.
 MAX_SOCKETS = 20
 #: A right that was taken away is felt after this many seconds at the latest; see `chat.rights`.
@@ -39,7 +41,8 @@ class Connection:
         self.version = 1  # of the protocol, agreed upon when it connected
         self.socket: Any = None  # of Engine.IO, once it was written to
         self.closed = False
-        self.ready = False  # said hello
+        self.ready = False  # said hello, and was greeted
+        self.came = time.monotonic()
         self.blocked_since: float | None = None
         self.looked_at = time.monotonic()  # when the rights of the person were read
         self.order = SendOrder()
@@ -207,6 +210,11 @@ class Connections:
 
     def people(self, kind: str) -> set[str]:
         return {person_id for k, person_id in self._by_person if k == kind}
+
+    def ungreeted(self, patience: float = PATIENCE) -> int:
+        """How many of those who came within the last `patience` seconds have not been greeted yet."""
+        since = time.monotonic() - patience
+        return sum(not c.ready and c.came > since for c in self._by_sid.values())
 
     def __len__(self) -> int:
         return len(self._by_sid)

@@ -173,10 +173,10 @@ class ChatNode:
             await self.server.shutdown()
 
     async def _measure_lag(self) -> None:
-        """How late the loop comes to what is due decides how many may connect."""
+        """How late the loop comes to what is due, and how many wait to be greeted, decides how many may connect."""
         loop, lag = asyncio.get_running_loop(), 0.0
         while True:
             due = loop.time() + _LAG_SECONDS
             await asyncio.sleep(_LAG_SECONDS)
             lag += _LATEST * (loop.time() - due - lag)
-            self.admission.follow_lag(lag)
+            self.admission.follow(lag, self.connections.ungreeted())

@@ -167,3 +167,34 @@ def test_who_was_sent_away_with_a_ticket_gets_the_next_one_in_time() -> None:
     now = wait
     admission.ticket("citizen", holder)
     admission.socket("citizen", f"{holder}.another")
+
+
+def test_nobody_is_let_in_while_too_many_wait_to_be_greeted() -> None:
+    """Let in all the same, they would wait longer than their patience, begin again, and nobody would be greeted."""
+    now, greets_a_second, patience = 0.0, 20, 20.0
+    admission = Admission(100, clock=lambda: now)
+    coming = {f"c{n}": 0.0 for n in range(2000)}  # when each comes (again)
+    waiting: list[tuple[float, str]] = []  # who was let in and not greeted, and since when
+    greeted: set[str] = set()
+    most = 0
+    while len(greeted) < 2000 and now < 600:
+        now += 0.25
+        for since, who in [w for w in waiting if now - w[0] > patience]:
+            waiting.remove((since, who))
+            coming[who] = now
+        for _, who in waiting[: greets_a_second // 4]:
+            greeted.add(who)
+        del waiting[: greets_a_second // 4]
+        admission.follow(0.0, len(waiting))
+        for who in [who for who, at in coming.items() if at <= now]:
+            try:
+                admission.ticket("citizen", who)
+            except Busy as busy:
+                coming[who] = now + busy.retry_after
+            else:
+                del coming[who]
+                waiting.append((now, who))
+        most = max(most, len(waiting))
+    assert len(greeted) == 2000
+    assert now < 2000 / greets_a_second * 1.5  # it greets all the while
+    assert most <= 350
