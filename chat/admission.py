@@ -200,16 +200,16 @@ class Admission:
         self._ask(self._sockets[kind], holder, now)
 
     def follow(self, lag: float, ungreeted: int) -> None:
-        """The event loop is late by `lag` seconds, and so many who were let in still wait to be greeted: connect the
-        fewer, the more that is, and nobody while as many wait as would come within `_GREETED_WITHIN`.
+        """The event loop is late by `lag` seconds, and so many who have a socket still wait to be greeted: connect the
+        fewer, the more that is, and hardly anybody while as many wait as come within `_GREETED_WITHIN`.
 
         Whoever waits longer than a client's patience goes and begins again, and what was done for it was done for
         nobody: a node that goes on letting people in then never greets anybody.
         """
+        now = self._clock()
         by_lag = max(_SLOWEST, _LAG / max(lag, _LAG))
-        most = max(1.0, self._per_second * _GREETED_WITHIN)
-        by_greeting = min(1.0, max(0.0, 2 * (1 - ungreeted / most)))
-        speed, now = min(by_lag, by_greeting), self._clock()
+        by_greeting = 2 * (1 - ungreeted / max(1.0, self._per_second * _GREETED_WITHIN))
+        speed = min(by_lag, max(_AJAR, by_greeting))
         for queue in (*self._tickets.values(), *self._sockets.values()):
             queue.slow_down(speed, now)
 
@@ -221,8 +221,9 @@ class Admission:
 
 #: Seconds of lag that mean nothing, and the part of its speed at which a node that is late goes on connecting at least.
 _LAG, _SLOWEST = 0.15, 0.25
-#: As many may wait for their greeting as are let in within so many seconds.
-_GREETED_WITHIN = 2.0
+#: As many may wait for their greeting as are let in within so many seconds. The door stays ajar: who connects and
+#: never says hello cannot shut it.
+_GREETED_WITHIN, _AJAR = 2.0, 0.1
 
 
 def _queue(per_second: float) -> Queue:
