@@ -16,7 +16,10 @@ from pymongo.errors import ServerSelectionTimeoutError
 from backend.app import CHAT
 from backend.composition import Services
 from backend.domain.access import Actor, Role
+from backend.domain.consultations import SequenceGap
 from backend.domain.errors import Unavailable
+from backend.domain.ids import new_id
+from backend.storage.consultations import OPS
 from chat.client import ChatClient
 from chat.connections import Connection, Connections
 from chat.rights import MANY, Rights
@@ -216,6 +219,71 @@ async def test_a_right_that_is_taken_away_during_a_hello_lets_nobody_follow(
     beat = await desk.once("beat", {"convs": {conv: 1}})
     assert beat is not None
     assert beat["left"] == [conv]
+
+
+async def test_who_was_sent_away_is_not_taken_for_a_reader_by_what_the_node_remembers(
+    settings: Settings,
+    services: Services,
+    connect: Connect,
+    citizen: Caller,
+    clerk: Caller,
+    colleague: Caller,
+    office: Office,
+) -> None:
+    """It changed hands on another node, and nobody here reads on: this one still knows the state before."""
+    async with node(settings) as second:
+        phone = await connect(citizen, second)
+        conv = (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+        desk, other = await connect(clerk), await connect(colleague, second)
+        for device in (desk, other):
+            await device.follow(conv)
+            await device.until_texts(conv, "您好")
+        assert (await desk.call("rcpt", {"conv": conv, "delivered": 1}))["ok"]
+        version, post = other.logs[conv].header["version"], office.other_post.id
+        await other.act("conv:transfer", conv, ver=version, post_id=post, reason="收养登记归口办理")
+        await left(desk, conv)
+        refused = await desk.once("rcpt", {"conv": conv, "delivered": 2, "read": 2})
+        assert refused is not None
+        assert (refused["ok"], refused.get("problem", {}).get("code")) == (False, "not-found")
+        stored = await services.consultation_store.receipts.of(conv)
+        assert (clerk.actor_id, 2) not in {(reader.id, read) for reader, _, read in stored}
+
+
+async def test_a_damaged_log_keeps_nobody_from_being_sent_away(
+    server: TestServer,
+    services: Services,
+    connect: Connect,
+    clerk: Caller,
+    colleague: Caller,
+    admin: Caller,
+    office: Office,
+    waiting: tuple[ChatClient, str],
+) -> None:
+    """Of what nobody can say who may read it, those leave whose rights changed, and no others."""
+    phone, damaged = waiting
+    whole = (await phone.open("另一件事", matter_id=office.matter.id, text="您好"))["conv"]
+    desk, other, chat = await connect(clerk), await connect(colleague), server.app[CHAT]
+    for device in (desk, other):
+        for conv in (damaged, whole):
+            await device.follow(conv)
+            await device.until_texts(conv, "您好")
+    ops = services.database[OPS]
+    last = await ops.find_one({"consultation_id": damaged}, sort=[("seq", -1)])
+    assert last is not None
+    await ops.insert_one(last | {"_id": new_id(), "cid": new_id(), "seq": last["seq"] + 2})  # one is missing before it
+    with pytest.raises(SequenceGap):
+        await services.consultation_store.state(damaged)
+
+    await take_the_post_away(admin, office)
+    for connection in chat.connections:
+        connection.looked_at = 0.0
+    await chat.rights.look()
+    for conv in (damaged, whole):
+        await left(desk, conv)
+    for device in (other, phone):
+        answer = await device.once("beat", {"convs": {damaged: 1, whole: 1}})
+        assert answer is not None
+        assert answer["left"] == []
 
 
 # --- many ----------------------------------------------------------------------------------------
