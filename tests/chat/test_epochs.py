@@ -13,10 +13,12 @@ from backend.commands.errors import CommandError
 from backend.commands.new_epoch import renew
 from backend.commands.server_process import _end_with_the_epoch
 from backend.composition import Services
-from backend.domain.consultation_operations import Audience
+from backend.domain.consultation_operations import Audience, Party
+from backend.domain.errors import Unavailable
 from backend.rest.consultation_views import operation_json
 from backend.storage.consultation_epochs import ConsultationEpochs
 from backend.storage.consultations import OPS, RECEIPTS, STATES
+from backend.storage.receipts import Moved
 from config.settings import Settings
 from tests.callers import Caller
 from tests.chat.conftest import Connect, Office, device, node
@@ -135,6 +137,25 @@ async def test_a_node_that_ran_through_it_says_nobody_read_what_is_gone(
     assert state.last_seq < last
     stored = await services.consultation_store.receipts.of(conv)
     assert [(delivered, read) for _, delivered, read in stored] == [(state.last_seq, state.last_seq)]
+
+
+async def test_a_receipt_of_an_epoch_that_is_over_is_refused_alone(services: Services) -> None:
+    raised = await services.consultation_epochs.raise_all(datetime.now(UTC))
+    receipts, reader, other = services.consultation_store.receipts, Party("citizen", "c1"), Party("staff", "s1")
+    batches = receipts.batches
+    told = await asyncio.gather(
+        receipts.move("k1", raised.epoch, other, 5, 4),
+        receipts.move("k1", 1, reader, 9, 9),  # of the time that is gone
+        receipts.move("k1", raised.epoch, reader, 3, 2),
+        receipts.move("k2", raised.epoch, reader, 7, 7),
+        return_exceptions=True,
+    )
+    assert receipts.batches == batches + 1
+    assert [type(each) for each in told] == [Moved, Unavailable, Moved, Moved]
+    assert [(each.delivered, each.read) for each in told if isinstance(each, Moved)] == [(5, 4), (3, 2), (7, 7)]
+    assert set(await receipts.of("k1")) == {(other, 5, 4), (reader, 3, 2)}
+    again = await receipts.move("k1", raised.epoch, reader, 9, 9)  # what was refused is not taken to be known
+    assert (again.delivered, again.read, again.forward) == (9, 9, True)
 
 
 async def test_an_epoch_never_comes_again_and_lists_become_what_the_logs_say(
