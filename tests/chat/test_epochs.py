@@ -19,9 +19,10 @@ from backend.rest.consultation_views import operation_json
 from backend.storage.consultation_epochs import ConsultationEpochs
 from backend.storage.consultations import OPS, RECEIPTS, STATES
 from backend.storage.receipts import Moved
+from chat.client import ChatClient
 from config.settings import Settings
 from tests.callers import Caller
-from tests.chat.conftest import Connect, Office, device, node
+from tests.chat.conftest import GREETING, Connect, Office, device, node, question
 
 Backup = dict[str, list[dict[str, Any]]]
 
@@ -94,13 +95,20 @@ async def test_after_a_restore_clients_begin_again_and_miss_nothing(
             assert not [text for text in again.logs[conv].texts() if text.startswith("丢失")]
 
 
-async def test_a_node_that_ran_through_it_reads_the_log_anew(
-    connect: Connect, services: Services, citizen: Caller, clerk: Caller, office: Office
-) -> None:
+Talk = tuple[ChatClient, ChatClient, str, Backup]
+
+
+@pytest.fixture
+async def talk(connect: Connect, services: Services, citizen: Caller, clerk: Caller, office: Office) -> Talk:
+    """A phone, a desk, the question that the desk has got, and a backup of that moment."""
     phone, desk = await connect(citizen), await connect(clerk)
-    conv = (await phone.open("没有停", matter_id=office.matter.id, text="您好"))["conv"]
-    await desk.until_texts(conv, "您好")
-    backup = await taken(services)
+    conv = await question(phone, office)
+    await desk.until_texts(conv, GREETING)
+    return phone, desk, conv, await taken(services)
+
+
+async def test_a_node_that_ran_through_it_reads_the_log_anew(services: Services, talk: Talk) -> None:
+    phone, _, conv, backup = talk
     await phone.send(conv, "这句丢失")
     await put_back(services, backup)
     raised = await services.consultation_epochs.raise_all(datetime.now(UTC))
@@ -108,16 +116,13 @@ async def test_a_node_that_ran_through_it_reads_the_log_anew(
     log = await log_of(services, conv, Audience.CITIZEN)
     assert [op["seq"] for op in log] == list(range(1, len(log) + 1))
     assert {op["epoch"] for op in log} == {raised.epoch}
-    assert [op["body"]["text"] for op in log if op["kind"] == "message"] == ["您好", "这句接在后面"]
+    assert [op["body"]["text"] for op in log if op["kind"] == "message"] == [GREETING, "这句接在后面"]
 
 
 async def test_a_node_that_ran_through_it_says_nobody_read_what_is_gone(
-    connect: Connect, services: Services, citizen: Caller, clerk: Caller, office: Office
+    services: Services, talk: Talk, clerk: Caller
 ) -> None:
-    phone, desk = await connect(citizen), await connect(clerk)
-    conv = (await phone.open("没有停", matter_id=office.matter.id, text="您好"))["conv"]
-    await desk.until_texts(conv, "您好")
-    backup = await taken(services)
+    phone, desk, conv, backup = talk
     last = (await phone.send(conv, "这句丢失"))["seq"]
     await desk.call("rcpt", {"conv": conv, "delivered": last, "read": last})
     await put_back(services, backup)
@@ -162,7 +167,7 @@ async def test_an_epoch_never_comes_again_and_lists_become_what_the_logs_say(
     services: Services, citizen: Caller, connect: Connect, office: Office
 ) -> None:
     phone = await connect(citizen)
-    conv = (await phone.open("两次", matter_id=office.matter.id, text="您好"))["conv"]
+    conv = await question(phone, office)
     backup = await taken(services)
     now = datetime.now(UTC)
     first = await services.consultation_epochs.raise_all(now)

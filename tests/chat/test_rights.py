@@ -22,10 +22,11 @@ from backend.domain.ids import new_id
 from backend.storage.consultations import OPS
 from chat.client import ChatClient
 from chat.connections import Connection, Connections
+from chat.node import ChatNode
 from chat.rights import MANY, Rights
 from config.settings import Settings
 from tests.callers import Caller
-from tests.chat.conftest import Connect, Office, node
+from tests.chat.conftest import Connect, Office, follow, node, question
 from tests.conftest import LoginStaff
 
 SOON = 0.3  # in the place of 15 seconds
@@ -54,6 +55,12 @@ async def left(device: ChatClient, conv: str) -> None:
     await device.until(lambda: ("conv:left", {"conv": conv}) in device.events, PATIENCE)
 
 
+async def look_at_everybody(chat: ChatNode) -> None:
+    for connection in chat.connections:
+        connection.looked_at = 0.0
+    await chat.rights.look()
+
+
 def heard_since_it_left(device: ChatClient, conv: str) -> list[str]:
     events = list(device.events)
     return [name for name, _ in events[events.index(("conv:left", {"conv": conv})) + 1 :]]
@@ -70,11 +77,9 @@ async def test_a_silent_desk_whose_post_is_taken_away_gets_nothing_more(
 ) -> None:
     async with node(settings, chat_rights_seconds=SOON) as second:
         phone = await connect(citizen)
-        conv = (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+        conv = await question(phone, office)
         desk, other = await connect(clerk, second), await connect(colleague, second)
-        for device in (desk, other):
-            await device.follow(conv)
-            await device.until_texts(conv, "您好")
+        await follow(conv, desk, other)
         await take_the_post_away(admin, office)
         await left(desk, conv)
         await phone.send(conv, "还有一件事")
@@ -91,7 +96,7 @@ async def test_who_loses_the_role_is_not_brought_back_by_what_is_still_theirs(
     """The consultation is assigned to the clerk, and stays so: the sweep places it on the desks of its clerk."""
     async with node(settings, chat_rights_seconds=SOON) as second:
         desk, phone = await connect(clerk, second), await connect(citizen)
-        conv = (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+        conv = await question(phone, office)
         await desk.until_texts(conv, "您好")
         await make_hall_staff_of(admin, office.clerk_id)
         await left(desk, conv)
@@ -156,7 +161,7 @@ async def test_nobody_is_sent_away_while_the_database_is_away(
 async def waiting(connect: Connect, citizen: Caller, office: Office) -> tuple[ChatClient, str]:
     """A phone, and what it asked while nobody was there."""
     phone = await connect(citizen)
-    return phone, (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+    return phone, await question(phone, office)
 
 
 async def test_what_changes_hands_during_a_hello_is_not_shown(
@@ -207,9 +212,7 @@ async def test_a_right_that_is_taken_away_during_a_hello_lets_nobody_follow(
     async def slow(*args: Any) -> Any:
         found = await readable(*args)
         await take_the_post_away(admin, office)
-        for connection in chat.connections:
-            connection.looked_at = 0.0
-        await chat.rights.look()
+        await look_at_everybody(chat)
         return found
 
     monkeypatch.setattr(services.consultations, "readable", slow)
@@ -233,11 +236,9 @@ async def test_who_was_sent_away_is_not_taken_for_a_reader_by_what_the_node_reme
     """It changed hands on another node, and nobody here reads on: this one still knows the state before."""
     async with node(settings) as second:
         phone = await connect(citizen, second)
-        conv = (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+        conv = await question(phone, office)
         desk, other = await connect(clerk), await connect(colleague, second)
-        for device in (desk, other):
-            await device.follow(conv)
-            await device.until_texts(conv, "您好")
+        await follow(conv, desk, other)
         assert (await desk.call("rcpt", {"conv": conv, "delivered": 1}))["ok"]
         version, post = other.logs[conv].header["version"], office.other_post.id
         await other.act("conv:transfer", conv, ver=version, post_id=post, reason="收养登记归口办理")
@@ -261,12 +262,10 @@ async def test_a_damaged_log_keeps_nobody_from_being_sent_away(
 ) -> None:
     """Of what nobody can say who may read it, those leave whose rights changed, and no others."""
     phone, damaged = waiting
-    whole = (await phone.open("另一件事", matter_id=office.matter.id, text="您好"))["conv"]
+    whole = await question(phone, office, "另一件事")
     desk, other, chat = await connect(clerk), await connect(colleague), server.app[CHAT]
-    for device in (desk, other):
-        for conv in (damaged, whole):
-            await device.follow(conv)
-            await device.until_texts(conv, "您好")
+    for conv in (damaged, whole):
+        await follow(conv, desk, other)
     ops = services.database[OPS]
     last = await ops.find_one({"consultation_id": damaged}, sort=[("seq", -1)])
     assert last is not None
@@ -275,9 +274,7 @@ async def test_a_damaged_log_keeps_nobody_from_being_sent_away(
         await services.consultation_store.state(damaged)
 
     await take_the_post_away(admin, office)
-    for connection in chat.connections:
-        connection.looked_at = 0.0
-    await chat.rights.look()
+    await look_at_everybody(chat)
     for conv in (damaged, whole):
         await left(desk, conv)
     for device in (other, phone):
