@@ -16,7 +16,7 @@ import structlog
 
 from backend.domain.errors import Unavailable
 from backend.domain.matters import MatterState
-from backend.services.search import SearchEntry, SearchFilters, SearchIndex, SearchPage, entry_of
+from backend.services.search import SearchEntry, SearchFilters, SearchIndex, SearchPage, analysis, entry_of
 from backend.storage.failures import is_storage_failure
 from backend.storage.matters import MatterStore
 
@@ -93,7 +93,8 @@ class Catalogue:
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Follow the catalogue as long as the context is open."""
+        """Follow the catalogue as long as the context is open; within it no search waits for a dictionary."""
+        await asyncio.to_thread(analysis.load)
         task = asyncio.create_task(self._follow(), name="catalogue")
         try:
             yield

@@ -4,7 +4,7 @@ Every delivered message brings one, so they are merged to the greatest of each r
 flight, and for up to `WRITE_SECONDS`; one `bulk_write` takes what gathered. `$max` keeps them from going back
 whoever else writes.
 Numbers are of an epoch: those of one that is over say nothing in the next, and the database takes them no more
-(`consultation_epochs`, a validator).
+(`consultation_epochs`, a validator). What it does not take is refused alone, whatever was written beside it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from pymongo import UpdateOne
-from pymongo.errors import PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from backend.domain.consultation_operations import Party
 from backend.domain.consultations import Watermarks
@@ -124,18 +124,20 @@ class ReceiptStore:
             keys = list(self._pending)[:_MAX_BATCH]
             batch = {key: self._pending.pop(key) for key in keys}
             try:
-                stored = await self._write(batch)
+                refused = await self._write(batch)
+                stored = await self._stored(batch)
             except PyMongoError:
-                _fail(batch, "数据库暂时不可用，请稍后重试。")
+                _fail(batch.values(), "数据库暂时不可用，请稍后重试。")
                 continue
             except BaseException:
-                _fail(batch, "请稍后重试。")
+                _fail(batch.values(), "请稍后重试。")
                 raise
+            _fail([batch.pop(key) for key in refused], "请稍后重试。")
             for key, pending in batch.items():
                 self._tell(key, pending, stored.get(key[0], (pending.delivered, pending.read)))
 
-    async def _write(self, batch: Mapping[_Key, _Pending]) -> dict[str, tuple[int, int]]:
-        """Write, then look what is there: another node may have written more."""
+    async def _write(self, batch: Mapping[_Key, _Pending]) -> set[_Key]:
+        """Write all of it. Returns what the database refused; the rest is written all the same."""
         self.batches += 1
         self.written += len(batch)
         updates = [
@@ -153,7 +155,18 @@ class ReceiptStore:
             )
             for (key, _), pending in batch.items()
         ]
-        await self._collection.bulk_write(updates, ordered=False)
+        try:
+            await self._collection.bulk_write(updates, ordered=False)
+        except BulkWriteError as error:
+            details, keys = error.details or {}, list(batch)
+            refused = {keys[each["index"]] for each in details.get("writeErrors", ())}
+            if not refused or details.get("writeConcernErrors"):  # nobody knows of the others either
+                raise
+            return refused
+        return set()
+
+    async def _stored(self, batch: Mapping[_Key, _Pending]) -> dict[str, tuple[int, int]]:
+        """What is there: another node may have written more."""
         found = self._collection.find({"_id": {"$in": [key for key, _ in batch]}}, {"delivered": 1, "read": 1})
         return {d["_id"]: (d["delivered"], d["read"]) for d in await found.to_list(None)}
 
@@ -189,8 +202,8 @@ class ReceiptStore:
         return [(party_from_value(d["party"]), d["delivered"], d["read"]) async for d in found]
 
 
-def _fail(batch: Mapping[_Key, _Pending], detail: str) -> None:
-    for pending in batch.values():
+def _fail(refused: Iterable[_Pending], detail: str) -> None:
+    for pending in refused:
         for heard in pending.waiting:
             _call(heard, Unavailable(detail))
 

@@ -14,13 +14,13 @@ MATTER = "临时救助金给付"
 _HERE = "document.activeElement?.closest('[data-testid]')?.dataset.testid ?? ''"
 
 
-def tab_to(window: Window, testid: str, *, most: int = 80) -> None:
-    """Press Tab until the control has the focus, and see that the focus is shown."""
+def tab_to(window: Window, testid: str, *, key: str = "Tab", most: int = 80) -> None:
+    """Press Tab (or `key`) until the control has the focus, and see that the focus is shown."""
     for _ in range(most):
-        window.page.keyboard.press("Tab")
+        window.page.keyboard.press(key)
         if window.page.evaluate(_HERE) == testid:
             return
-    raise AssertionError(f"{testid} is not reached with {most} times Tab")
+    raise AssertionError(f"{testid} is not reached with {most} times {key}")
 
 
 def by_keys(citizen: Phone, question: str) -> str:
@@ -75,3 +75,15 @@ def test_ask_and_answer_by_keyboard(phone: OpenPhone, desk: OpenDesk, system: Sy
     citizen.page.keyboard.press("Enter")
     said = same_everywhere(conv, clerk, citizen)
     assert said == ["家里着火了，能申请吗？", "可以。请您先别急，\n带身份证来社区登记。", "今天就来"]
+
+    # what was said is changed and taken back without a mouse, too
+    tab_to(clerk, "edit", key="Shift+Tab")
+    clerk.page.keyboard.press("Enter")
+    expect(clerk.see("composer")).to_be_focused()
+    clerk.page.keyboard.press("End")
+    clerk.page.keyboard.type("早上八点半开门。")
+    clerk.page.keyboard.press("Enter")
+    expect(citizen.bubble().nth(1)).to_contain_text("早上八点半开门。")
+    tab_to(clerk, "recall", key="Shift+Tab")
+    clerk.page.keyboard.press("Enter")
+    expect(citizen.page.get_by_text("对方撤回了一条消息")).to_be_visible()

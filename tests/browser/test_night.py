@@ -29,7 +29,7 @@ def test_a_question_at_night_is_promised_an_answer(phone: OpenPhone) -> None:
     state = citizen.see("consultation-state")
     expect(state).to_have_attribute("data-state", "waiting_answer")
     expect(state).to_contain_text("前答复")
-    expect(state).to_contain_text("公安局")
+    expect(citizen.see("waiting-detail")).to_contain_text("公安局")
     citizen.go("consultations/consultations")
     expect(citizen.see("consultation").first).to_contain_text("前答复")
     citizen.consult(conv)

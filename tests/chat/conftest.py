@@ -124,6 +124,21 @@ def device(caller: Caller, at: TestServer, **options: Any) -> ChatClient:
     return ChatClient(str(at.make_url("")), ticket, namespace=namespace, longest_pause=1.0, **options)
 
 
+GREETING = "您好"
+
+
+async def question(phone: ChatClient, office: Office, subject: str = "咨询") -> str:
+    """A consultation about the matter of the office, with a greeting: its id."""
+    return str((await phone.open(subject, matter_id=office.matter.id, text=GREETING))["conv"])
+
+
+async def follow(conv: str, *desks: ChatClient) -> None:
+    """The desks follow a `question`, and have it."""
+    for desk in desks:
+        await desk.follow(conv)
+        await desk.until_texts(conv, GREETING)
+
+
 @asynccontextmanager
 async def node(settings: Settings, **changes: Any) -> AsyncIterator[TestServer]:
     """One more node on the same database."""

@@ -319,6 +319,23 @@ async def test_what_changed_hands_before_a_newcomer_followed_is_looked_at() -> N
     await node.feeds.close()
 
 
+async def test_a_newcomer_that_was_pushed_something_before_the_log_was_read_is_served_from_memory_afterwards() -> None:
+    node, desk = Node([said(1), said(2)]), reader("/clerk")
+    node.feeds.attach(desk, CONV, 2, 1, looked_at=2)
+    node.commit(said(3))  # the log is read after this number
+    await node.settled()
+    node.sockets.waiting[desk] = [{}] * MAX_BACKLOG
+    node.sockets.frozen.add(desk)
+    node.commit(said(4))
+    node.sockets.waiting.clear()
+    node.sockets.thaw(desk)
+    reads = node.feeds.counters.reads
+    node.feeds.nudge()
+    await node.settled()
+    assert (node.sockets.seqs(desk), node.feeds.counters.reads) == ([3, 4], reads)
+    await node.feeds.close()
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["commit", "foreign", "hint", "sweep", "join", "leave", "freeze", "thaw", "run", "gate"]),

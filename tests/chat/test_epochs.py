@@ -13,13 +13,16 @@ from backend.commands.errors import CommandError
 from backend.commands.new_epoch import renew
 from backend.commands.server_process import _end_with_the_epoch
 from backend.composition import Services
-from backend.domain.consultation_operations import Audience
+from backend.domain.consultation_operations import Audience, Party
+from backend.domain.errors import Unavailable
 from backend.rest.consultation_views import operation_json
 from backend.storage.consultation_epochs import ConsultationEpochs
 from backend.storage.consultations import OPS, RECEIPTS, STATES
+from backend.storage.receipts import Moved
+from chat.client import ChatClient
 from config.settings import Settings
 from tests.callers import Caller
-from tests.chat.conftest import Connect, Office, device, node
+from tests.chat.conftest import GREETING, Connect, Office, device, node, question
 
 Backup = dict[str, list[dict[str, Any]]]
 
@@ -92,13 +95,20 @@ async def test_after_a_restore_clients_begin_again_and_miss_nothing(
             assert not [text for text in again.logs[conv].texts() if text.startswith("丢失")]
 
 
-async def test_a_node_that_ran_through_it_reads_the_log_anew(
-    connect: Connect, services: Services, citizen: Caller, clerk: Caller, office: Office
-) -> None:
+Talk = tuple[ChatClient, ChatClient, str, Backup]
+
+
+@pytest.fixture
+async def talk(connect: Connect, services: Services, citizen: Caller, clerk: Caller, office: Office) -> Talk:
+    """A phone, a desk, the question that the desk has got, and a backup of that moment."""
     phone, desk = await connect(citizen), await connect(clerk)
-    conv = (await phone.open("没有停", matter_id=office.matter.id, text="您好"))["conv"]
-    await desk.until_texts(conv, "您好")
-    backup = await taken(services)
+    conv = await question(phone, office)
+    await desk.until_texts(conv, GREETING)
+    return phone, desk, conv, await taken(services)
+
+
+async def test_a_node_that_ran_through_it_reads_the_log_anew(services: Services, talk: Talk) -> None:
+    phone, _, conv, backup = talk
     await phone.send(conv, "这句丢失")
     await put_back(services, backup)
     raised = await services.consultation_epochs.raise_all(datetime.now(UTC))
@@ -106,16 +116,13 @@ async def test_a_node_that_ran_through_it_reads_the_log_anew(
     log = await log_of(services, conv, Audience.CITIZEN)
     assert [op["seq"] for op in log] == list(range(1, len(log) + 1))
     assert {op["epoch"] for op in log} == {raised.epoch}
-    assert [op["body"]["text"] for op in log if op["kind"] == "message"] == ["您好", "这句接在后面"]
+    assert [op["body"]["text"] for op in log if op["kind"] == "message"] == [GREETING, "这句接在后面"]
 
 
 async def test_a_node_that_ran_through_it_says_nobody_read_what_is_gone(
-    connect: Connect, services: Services, citizen: Caller, clerk: Caller, office: Office
+    services: Services, talk: Talk, clerk: Caller
 ) -> None:
-    phone, desk = await connect(citizen), await connect(clerk)
-    conv = (await phone.open("没有停", matter_id=office.matter.id, text="您好"))["conv"]
-    await desk.until_texts(conv, "您好")
-    backup = await taken(services)
+    phone, desk, conv, backup = talk
     last = (await phone.send(conv, "这句丢失"))["seq"]
     await desk.call("rcpt", {"conv": conv, "delivered": last, "read": last})
     await put_back(services, backup)
@@ -137,11 +144,30 @@ async def test_a_node_that_ran_through_it_says_nobody_read_what_is_gone(
     assert [(delivered, read) for _, delivered, read in stored] == [(state.last_seq, state.last_seq)]
 
 
+async def test_a_receipt_of_an_epoch_that_is_over_is_refused_alone(services: Services) -> None:
+    raised = await services.consultation_epochs.raise_all(datetime.now(UTC))
+    receipts, reader, other = services.consultation_store.receipts, Party("citizen", "c1"), Party("staff", "s1")
+    batches = receipts.batches
+    told = await asyncio.gather(
+        receipts.move("k1", raised.epoch, other, 5, 4),
+        receipts.move("k1", 1, reader, 9, 9),  # of the time that is gone
+        receipts.move("k1", raised.epoch, reader, 3, 2),
+        receipts.move("k2", raised.epoch, reader, 7, 7),
+        return_exceptions=True,
+    )
+    assert receipts.batches == batches + 1
+    assert [type(each) for each in told] == [Moved, Unavailable, Moved, Moved]
+    assert [(each.delivered, each.read) for each in told if isinstance(each, Moved)] == [(5, 4), (3, 2), (7, 7)]
+    assert set(await receipts.of("k1")) == {(other, 5, 4), (reader, 3, 2)}
+    again = await receipts.move("k1", raised.epoch, reader, 9, 9)  # what was refused is not taken to be known
+    assert (again.delivered, again.read, again.forward) == (9, 9, True)
+
+
 async def test_an_epoch_never_comes_again_and_lists_become_what_the_logs_say(
     services: Services, citizen: Caller, connect: Connect, office: Office
 ) -> None:
     phone = await connect(citizen)
-    conv = (await phone.open("两次", matter_id=office.matter.id, text="您好"))["conv"]
+    conv = await question(phone, office)
     backup = await taken(services)
     now = datetime.now(UTC)
     first = await services.consultation_epochs.raise_all(now)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
 
 from backend.composition import connect_redis
 from backend.domain.ids import new_id
@@ -67,8 +68,8 @@ async def nodes(own_redis: EmbeddedRedis) -> AsyncIterator[Nodes]:
     async with AsyncExitStack() as stack:
 
         @asynccontextmanager
-        async def running(options: dict[str, Any]) -> AsyncIterator[Node]:
-            node = Node(connect_redis(own_redis.url)).made(**options)
+        async def running(url: str, options: dict[str, Any]) -> AsyncIterator[Node]:
+            node = Node(connect_redis(url)).made(**options)
             node.bus.start()
             try:
                 yield node
@@ -76,8 +77,8 @@ async def nodes(own_redis: EmbeddedRedis) -> AsyncIterator[Nodes]:
                 await node.bus.stop()
                 await node.redis.aclose()
 
-        async def opened(**options: Any) -> Node:
-            node = await stack.enter_async_context(running(options))
+        async def opened(url: str = own_redis.url, **options: Any) -> Node:
+            node = await stack.enter_async_context(running(url, options))
             await until(lambda: node.resyncs > 0)
             return node
 
@@ -139,6 +140,28 @@ async def test_what_came_together_is_not_read_one_by_one(nodes: Nodes, monkeypat
         one.bus.tell([encoded(conv, 1)])
     await until(lambda: len(other.heard) == 50)
     assert reads < 10
+
+
+async def test_a_redis_user_without_a_key_publishes_and_hears(own_redis: EmbeddedRedis, nodes: Nodes) -> None:
+    """The rights that docs/operations.md asks for, and none besides: what is published is no key."""
+    async with connect_redis(own_redis.url) as redis:
+        rights = "on >secret resetchannels &t:hint:* +select +eval +publish +subscribe +unsubscribe"
+        made = redis.execute_command("ACL", "SETUSER", "hints", *rights.split())  # type: ignore[no-untyped-call]
+        await made
+    url = own_redis.url.replace("//", "//hints:secret@")
+    one, other = await nodes(url, canary_seconds=0.05), await nodes(url)
+    with pytest.raises(NoPermissionError):
+        await one.redis.eval("return 1", 1, "t:hint:state")
+    convs = [new_id() for _ in range(3)]
+    for conv in convs:
+        other.bus.want(conv)
+    await until(lambda: len(other.listening) == 3)
+    for conv in convs:
+        one.bus.tell([encoded(conv, 1)])
+    one.bus.tell_all(changed="x")
+    await until(lambda: one.bus.counters.hints_unsent or (len(other.heard) == 3 and other.changed))
+    assert one.bus.counters.hints_unsent == 0
+    assert [other.seqs(conv) for conv in convs] == [[1]] * 3
 
 
 async def test_the_queue_is_bounded_and_what_found_no_place_is_counted(nodes: Nodes) -> None:

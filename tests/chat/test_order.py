@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestServer
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import AutoReconnect
 
+from backend.app import CHAT
 from backend.composition import Services
 from backend.domain.access import Actor
 from backend.domain.consultation_content import Attachment, Content
@@ -97,6 +99,54 @@ async def test_what_was_never_sent_to_the_database_is_refused_without_asking_it(
     assert (late[0]["ok"], late[0]["retry"]) == (False, True)
     again = await in_flight(phone, sent[1:])
     assert [(answer["ok"], answer["dup"]) for answer in again] == [(True, False)] * 9
+    assert await desk.until_texts(conv, *texts) == texts
+
+
+async def test_what_comes_when_a_look_at_the_rights_is_due_does_not_overtake_what_is_refused_meanwhile(
+    server: TestServer,
+    connect: Connect,
+    citizen: Caller,
+    clerk: Caller,
+    office: Office,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first is on its way to the database, which goes away while the look for the second lasts."""
+    desk, phone = await connect(clerk), await connect(citizen)
+    conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
+    texts = ["第1句", "第2句"]
+    sent = [{"conv": conv, "cid": str(uuid.uuid4()), "body": {"text": text}} for text in texts]
+    chat, insert_many = server.app[CHAT], AsyncIOMotorCollection.insert_many
+    writing, looking, gone, looked = (asyncio.Event() for _ in range(4))
+    present = chat.rights.of
+
+    async def failing(self: Any, documents: list[dict[str, Any]], *args: Any, **options: Any) -> Any:
+        if self.name == OPS and not gone.is_set():
+            writing.set()
+            await gone.wait()
+            raise AutoReconnect("the line is gone")
+        return await insert_many(self, documents, *args, **options)
+
+    async def slow(actor: Actor) -> Actor:
+        looking.set()
+        await looked.wait()
+        return await present(actor)
+
+    monkeypatch.setattr(AsyncIOMotorCollection, "insert_many", failing)
+    monkeypatch.setattr(chat.rights, "of", slow)
+    await chat.rights.stop()  # so that nobody but the second looks
+    async with asyncio.timeout(20):
+        first = asyncio.create_task(phone.once("msg:send", sent[0]))
+        await writing.wait()
+        for connection in chat.connections:
+            connection.looked_at = float("-inf")
+        second = asyncio.create_task(phone.once("msg:send", sent[1]))
+        await looking.wait()
+        gone.set()
+        answers = [await first]
+        looked.set()
+        answers.append(await second)
+    assert [answer and (answer["ok"], answer.get("retry")) for answer in answers] == [(False, True)] * 2
+    assert [answer["ok"] for answer in await in_flight(phone, sent)] == [True] * 2
     assert await desk.until_texts(conv, *texts) == texts
 
 

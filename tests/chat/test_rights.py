@@ -16,13 +16,17 @@ from pymongo.errors import ServerSelectionTimeoutError
 from backend.app import CHAT
 from backend.composition import Services
 from backend.domain.access import Actor, Role
+from backend.domain.consultations import SequenceGap
 from backend.domain.errors import Unavailable
+from backend.domain.ids import new_id
+from backend.storage.consultations import OPS
 from chat.client import ChatClient
 from chat.connections import Connection, Connections
+from chat.node import ChatNode
 from chat.rights import MANY, Rights
 from config.settings import Settings
 from tests.callers import Caller
-from tests.chat.conftest import Connect, Office, node
+from tests.chat.conftest import Connect, Office, follow, node, question
 from tests.conftest import LoginStaff
 
 SOON = 0.3  # in the place of 15 seconds
@@ -51,6 +55,12 @@ async def left(device: ChatClient, conv: str) -> None:
     await device.until(lambda: ("conv:left", {"conv": conv}) in device.events, PATIENCE)
 
 
+async def look_at_everybody(chat: ChatNode) -> None:
+    for connection in chat.connections:
+        connection.looked_at = 0.0
+    await chat.rights.look()
+
+
 def heard_since_it_left(device: ChatClient, conv: str) -> list[str]:
     events = list(device.events)
     return [name for name, _ in events[events.index(("conv:left", {"conv": conv})) + 1 :]]
@@ -67,11 +77,9 @@ async def test_a_silent_desk_whose_post_is_taken_away_gets_nothing_more(
 ) -> None:
     async with node(settings, chat_rights_seconds=SOON) as second:
         phone = await connect(citizen)
-        conv = (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+        conv = await question(phone, office)
         desk, other = await connect(clerk, second), await connect(colleague, second)
-        for device in (desk, other):
-            await device.follow(conv)
-            await device.until_texts(conv, "您好")
+        await follow(conv, desk, other)
         await take_the_post_away(admin, office)
         await left(desk, conv)
         await phone.send(conv, "还有一件事")
@@ -88,7 +96,7 @@ async def test_who_loses_the_role_is_not_brought_back_by_what_is_still_theirs(
     """The consultation is assigned to the clerk, and stays so: the sweep places it on the desks of its clerk."""
     async with node(settings, chat_rights_seconds=SOON) as second:
         desk, phone = await connect(clerk, second), await connect(citizen)
-        conv = (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+        conv = await question(phone, office)
         await desk.until_texts(conv, "您好")
         await make_hall_staff_of(admin, office.clerk_id)
         await left(desk, conv)
@@ -153,7 +161,7 @@ async def test_nobody_is_sent_away_while_the_database_is_away(
 async def waiting(connect: Connect, citizen: Caller, office: Office) -> tuple[ChatClient, str]:
     """A phone, and what it asked while nobody was there."""
     phone = await connect(citizen)
-    return phone, (await phone.open("咨询", matter_id=office.matter.id, text="您好"))["conv"]
+    return phone, await question(phone, office)
 
 
 async def test_what_changes_hands_during_a_hello_is_not_shown(
@@ -204,9 +212,7 @@ async def test_a_right_that_is_taken_away_during_a_hello_lets_nobody_follow(
     async def slow(*args: Any) -> Any:
         found = await readable(*args)
         await take_the_post_away(admin, office)
-        for connection in chat.connections:
-            connection.looked_at = 0.0
-        await chat.rights.look()
+        await look_at_everybody(chat)
         return found
 
     monkeypatch.setattr(services.consultations, "readable", slow)
@@ -216,6 +222,65 @@ async def test_a_right_that_is_taken_away_during_a_hello_lets_nobody_follow(
     beat = await desk.once("beat", {"convs": {conv: 1}})
     assert beat is not None
     assert beat["left"] == [conv]
+
+
+async def test_who_was_sent_away_is_not_taken_for_a_reader_by_what_the_node_remembers(
+    settings: Settings,
+    services: Services,
+    connect: Connect,
+    citizen: Caller,
+    clerk: Caller,
+    colleague: Caller,
+    office: Office,
+) -> None:
+    """It changed hands on another node, and nobody here reads on: this one still knows the state before."""
+    async with node(settings) as second:
+        phone = await connect(citizen, second)
+        conv = await question(phone, office)
+        desk, other = await connect(clerk), await connect(colleague, second)
+        await follow(conv, desk, other)
+        assert (await desk.call("rcpt", {"conv": conv, "delivered": 1}))["ok"]
+        version, post = other.logs[conv].header["version"], office.other_post.id
+        await other.act("conv:transfer", conv, ver=version, post_id=post, reason="收养登记归口办理")
+        await left(desk, conv)
+        refused = await desk.once("rcpt", {"conv": conv, "delivered": 2, "read": 2})
+        assert refused is not None
+        assert (refused["ok"], refused.get("problem", {}).get("code")) == (False, "not-found")
+        stored = await services.consultation_store.receipts.of(conv)
+        assert (clerk.actor_id, 2) not in {(reader.id, read) for reader, _, read in stored}
+
+
+async def test_a_damaged_log_keeps_nobody_from_being_sent_away(
+    server: TestServer,
+    services: Services,
+    connect: Connect,
+    clerk: Caller,
+    colleague: Caller,
+    admin: Caller,
+    office: Office,
+    waiting: tuple[ChatClient, str],
+) -> None:
+    """Of what nobody can say who may read it, those leave whose rights changed, and no others."""
+    phone, damaged = waiting
+    whole = await question(phone, office, "另一件事")
+    desk, other, chat = await connect(clerk), await connect(colleague), server.app[CHAT]
+    for conv in (damaged, whole):
+        await follow(conv, desk, other)
+    ops = services.database[OPS]
+    last = await ops.find_one({"consultation_id": damaged}, sort=[("seq", -1)])
+    assert last is not None
+    await ops.insert_one(last | {"_id": new_id(), "cid": new_id(), "seq": last["seq"] + 2})  # one is missing before it
+    with pytest.raises(SequenceGap):
+        await services.consultation_store.state(damaged)
+
+    await take_the_post_away(admin, office)
+    await look_at_everybody(chat)
+    for conv in (damaged, whole):
+        await left(desk, conv)
+    for device in (other, phone):
+        answer = await device.once("beat", {"convs": {damaged: 1, whole: 1}})
+        assert answer is not None
+        assert answer["left"] == []
 
 
 # --- many ----------------------------------------------------------------------------------------

@@ -3,6 +3,9 @@
 A feature is a short string whose first character is its kind:
 `1` a Chinese character, `2` two neighbouring characters, `w` a word (of the segmenter, or a run of
 Latin letters and digits), `p` two neighbouring pinyin syllables.
+
+The dictionaries of the segmenter and of pinyin are loaded by who searches, not by every process that has the
+catalogue's service: they take 0.3 s and 75 MB.
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-import rjieba
-from pypinyin import Style, lazy_pinyin
-
 _RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+|[a-z0-9]+")
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+
+
+def load() -> None:
+    """Load the dictionaries now, so that no search waits for them."""
+    sound_of("办事")
 
 
 def normalise(text: str) -> str:
@@ -37,6 +42,8 @@ def runs(text: str) -> list[str]:
 @lru_cache(maxsize=20_000)
 def text_features(text: str) -> frozenset[str]:
     """Characters, character pairs and words of `text`."""
+    import rjieba
+
     features: set[str] = set()
     for run in runs(text):
         if not is_han(run[0]):
@@ -51,6 +58,8 @@ def text_features(text: str) -> frozenset[str]:
 @lru_cache(maxsize=20_000)
 def word_features(text: str) -> frozenset[str]:
     """Words of `text` alone: enough for long texts, whose single characters would match anything."""
+    import rjieba
+
     return frozenset(
         "w" + word
         for run in runs(text)
@@ -74,6 +83,8 @@ class Sound:
 @lru_cache(maxsize=20_000)
 def sound_of(name: str) -> Sound:
     """How `name` is pronounced. Readings follow the phrase (银行 yin hang, 行政 xing zheng)."""
+    import rjieba
+
     units: list[str] = []
     syllables: list[str] = []
     starts: set[int] = set()
@@ -98,5 +109,7 @@ def sound_features(sound: Sound) -> frozenset[str]:
 
 def _pinyin(word: str) -> list[str]:
     """One syllable for each character; a character without a known reading stands for itself."""
+    from pypinyin import Style, lazy_pinyin
+
     found = lazy_pinyin(word, style=Style.NORMAL, errors=list)  # type: ignore[arg-type]  # its stubs say str
     return found if len(found) == len(word) else list(word)

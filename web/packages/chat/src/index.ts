@@ -1,5 +1,6 @@
 export { ChatClient } from './client'
 export { systemClock, type Clock } from './clock'
+export { previewOf } from './fold'
 export { newCid } from './ids'
 export { ChatProblem, LOCAL_PROBLEMS, problemOf, type Problem } from './problem'
 export type * from './protocol'

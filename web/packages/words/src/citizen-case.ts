@@ -121,7 +121,7 @@ export const citizenCase = area(
     emptyDraft: '没有没提交的申请',
     emptyOpen: '没有在办的办件',
     emptyClosed: '还没有办完的办件',
-    emptyHint: '在办事指南里点“开始办理”，就可以在手机上申请。',
+    emptyHint: '在办事指南里点“在线办理”，就可以在手机上申请。',
     findGuide: '找办事指南',
     begunOn: (when: string) => `${when}开始填写`,
     submittedOn: (when: string) => `${when}提交`,

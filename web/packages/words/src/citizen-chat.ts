@@ -23,6 +23,7 @@ export const citizenChat = area(
     answeredBy: (who: string) => `由${who}为您解答`,
     answeredByAt: (who: string, where: string) => `由${where}${who}为您解答`,
     stateWaiting: '已留言，等待答复',
+    stateWaitingBy: (when: string) => `已留言，最晚${when}前答复`,
     waitingDetail: (where: string, when: string) =>
       `现在${where}没有工作人员在线。您的问题已经收到，最晚${when}前答复。您可以离开，有答复会在“我的咨询”里提示您。`,
     waitingNoTime: (where: string) =>
@@ -148,6 +149,7 @@ export const citizenChat = area(
     answeredBy: (who) => `Answered by ${who}`,
     answeredByAt: (who, where) => `Answered by ${who}, ${where}`,
     stateWaiting: 'Message left, waiting for an answer',
+    stateWaitingBy: (when) => `Message left, answer by ${when}`,
     waitingDetail: (where, when) =>
       `Nobody is at the desk of ${where} now. We have your question and will answer by ${when}. You may leave; the answer will show under “My questions”.`,
     waitingNoTime: (where) =>
