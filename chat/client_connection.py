@@ -137,6 +137,7 @@ class Connection:
         self._waiting.add(future)
 
         def answered(*data: Any) -> None:
+            self._heard_at = time.monotonic()  # also when it comes too late
             if not future.done():
                 future.set_result(data[0] if data else {"ok": True})
 
@@ -235,7 +236,9 @@ class Connection:
             await self._open(socket, ticket)
             self._socket, self._stage = socket, "hello"
             await self.greet(self._hooks.greeting())
-            self._held_until, self.reason, self.problem = 0.0, None, None
+            if self._kicked is None:  # who was sent away in the same moment keeps the time that was told
+                self._held_until = 0.0
+            self.reason, self.problem = None, None
             self._woken.clear()
             self.connected.set()
             self.connections += 1
