@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestServer
 
 from backend.app import CHAT, create_app, leave
 from backend.composition import open_services
+from chat import lean_sockets
 from chat import leaving as leaving_module
 from chat.sockets import Json
 from config.settings import Settings
@@ -282,3 +283,27 @@ async def test_the_client_says_that_it_was_told_and_comes_when_it_was_asked_to(l
     assert told.node == leaver.app[CHAT].hub.node
     assert not refused.greeted
     assert refused.why == "refused with temporarily-unavailable, retry_after 1 (connect)"
+
+
+async def test_what_is_on_the_way_to_a_node_does_not_cut_off_what_it_says(
+    leaver: Leaver, clerk: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lean_sockets, "_CLOSE_SECONDS", 60.0)
+    assert leaver.server.port
+    async with Proxy(leaver.server.port) as way, opened(leaver, clerk, url=way.url) as (desk,):
+        (socket,) = leaver.app[CHAT].server.eio.sockets.values()
+        way.hold("down")  # the balancer has much to do
+        await leave(leaver.app, unnoticed=0, seconds=0)
+        await desk.ask("beat", {"convs": {}})  # it does not know yet
+        async with asyncio.timeout(20):
+            while not socket.closed:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # what a node that cuts it off would take
+        for _ in range(3):
+            with suppress(socketio.exceptions.SocketIOError):  # cut off: there is no kick below
+                await desk.ask("beat", {"convs": {}})
+            await asyncio.sleep(0.05)  # the balancer finds out when it passes this on
+        way.heal()
+        await asyncio.wait_for(desk.gone.wait(), 20)
+        data, _ = desk.kick
+        assert data["code"] == "restarting"
