@@ -17,6 +17,7 @@ from chat.client_connection import ANSWER_TIMEOUT, PROTOCOL_VERSIONS, GetTicket
 from chat.client_core import RECEIPTS_AFTER, TYPING_EVERY, Ack, ChatCore, first_message_cid
 from chat.client_fold import build_thread
 from chat.client_log import LocalLog
+from chat.client_losses import Loss
 from chat.client_outbox import LOST, Entry, Kept, Refused
 
 __all__ = ["ANSWER_TIMEOUT", "PROTOCOL_VERSIONS", "Ack", "ChatClient", "GetTicket", "LocalLog", "Refused"]
@@ -34,6 +35,11 @@ class ChatClient(ChatCore):
     def kicks(self) -> list[str]:
         """Why the server closed its connections, each time that it said so."""
         return self.connection.kicks
+
+    @property
+    def losses(self) -> list[Loss]:
+        """How its connections, and what became none, ended: the latest hundred."""
+        return list(self.connection.losses)
 
     @property
     def refusal(self) -> Ack | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import aiohttp
 import socketio
 
 from chat.client_fold import Json
+from chat.client_losses import Loss, failure
 from chat.client_outbox import LOST, Refused
 from chat.sockets import PATH
 from chat.sockets import Json as Codec
@@ -87,6 +89,7 @@ class Connection:
         self.connected = asyncio.Event()
         self.connections = 0
         self.kicks: list[str] = []
+        self.losses: deque[Loss] = deque(maxlen=100)
         self.reason: str | None = "stopped"
         self.problem: Json | None = None
         self.refusal: Json | None = None
@@ -99,6 +102,8 @@ class Connection:
         self._held_until = 0.0
         self._heard_at = 0.0
         self._kicked: Json | None = None
+        self._stage, self._since = "ticket", 0.0
+        self._why = self._node = ""
 
     def start(self) -> None:
         if self._task is None or self._task.done():
@@ -132,6 +137,7 @@ class Connection:
         self._waiting.add(future)
 
         def answered(*data: Any) -> None:
+            self._heard_at = time.monotonic()  # also when it comes too late
             if not future.done():
                 future.set_result(data[0] if data else {"ok": True})
 
@@ -142,6 +148,7 @@ class Connection:
                 return await future
         except TimeoutError:
             if timeout is None and self._heard_at <= asked:
+                self._why = self._why or f"nothing heard for {self._answer_timeout:g} s, nor an answer to {event}"
                 lost.set()  # nothing was heard at all: a connection that only looks open
             return LOST
         except (socketio.exceptions.SocketIOError, ConnectionError):
@@ -164,6 +171,7 @@ class Connection:
             raise Refused(answer["problem"])
         if answer.get("v", 1) not in PROTOCOL_VERSIONS:
             raise Refused({"code": "unsupported-version", "detail": "请更新后再用。"})
+        self._node = str(answer.get("node", ""))
         self._hooks.greeted(answer)
 
     async def _stay(self) -> None:
@@ -172,6 +180,7 @@ class Connection:
             await self._pause(failed)
             was = self.connections
             self.reason, self._kicked = "connecting", None
+            self._stage, self._since, self._why, self._node = "ticket", time.time(), "", ""
             self._hooks.changed()
             try:
                 await self._once()
@@ -181,10 +190,18 @@ class Connection:
                 problem = getattr(error, "problem", None)
                 self.reason, self.problem = ("refused", problem) if isinstance(problem, dict) else ("network", None)
                 self._hold(retry_after(error))
+                self._why = self._why or failure(self._stage, error)
+            self._note_loss(greeted=self.connections > was)
             failed = 0 if self.connections > was else failed + 1
             if self._is_over():
                 break
         self._hooks.changed()
+
+    def _note_loss(self, *, greeted: bool) -> None:
+        now, why = time.time(), self._why
+        if self._kicked is not None and not why.startswith("nothing heard"):  # also when the end was heard of first
+            why = f"told {self._kicked.get('code')}"
+        self.losses.append(Loss(now, now - self._since, greeted, self._node, why))
 
     def _is_over(self) -> bool:
         """Whether no further attempt makes sense."""
@@ -215,13 +232,17 @@ class Connection:
     async def _talk(self, socket: socketio.AsyncClient, ticket: str, lost: asyncio.Event) -> None:
         beating = None
         try:
+            self._stage = "connect"
             await self._open(socket, ticket)
-            self._socket = socket
+            self._socket, self._stage = socket, "hello"
             await self.greet(self._hooks.greeting())
-            self._held_until, self.reason, self.problem = 0.0, None, None
+            if self._kicked is None:  # who was sent away in the same moment keeps the time that was told
+                self._held_until = 0.0
+            self.reason, self.problem = None, None
             self._woken.clear()
             self.connected.set()
             self.connections += 1
+            self._since = time.time()
             self._hooks.online()
             beating = asyncio.create_task(self._beats(), name="chat-client-beats")
             await lost.wait()
@@ -296,7 +317,9 @@ class Connection:
         def refused(data: Any = None) -> None:
             self.refusal = data.get("data", data) if isinstance(data, dict) else {"detail": str(data)}
 
-        def gone(*_: Any) -> None:
+        def gone(*reason: Any) -> None:
+            code = getattr(getattr(socket.eio, "ws", None), "close_code", None)
+            self._why = self._why or f"closed, {', '.join(map(str, reason)) or 'no reason'}, code {code}"
             lost.set()
             self._lose()
 

@@ -176,8 +176,32 @@ class Connections:
         self.per_second = per_second
         self.leaving = False
         """Whether sockets are being sent elsewhere: none is taken any more."""
+        self._arriving = 0
+        self._arrived: asyncio.Event | None = None
         self._by_sid: dict[str, Connection] = {}
         self._by_person: defaultdict[tuple[str, str], set[Connection]] = defaultdict(set)
+
+    @property
+    def arriving(self) -> int:
+        """How many are being looked at, and are neither taken nor refused yet."""
+        return self._arriving
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Whoever wants to connect is looked at within."""
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
+            if not self._arriving and self._arrived is not None:
+                self._arrived.set()
+
+    async def all_arrived(self) -> None:
+        """Return at a moment when everybody who came was taken or refused."""
+        while self._arriving:
+            self._arrived = asyncio.Event()
+            await self._arrived.wait()
 
     def add(self, connection: Connection) -> None:
         """Raises `RateLimited` above `MAX_SOCKETS` of one person, `NodeLeaves` when sockets go elsewhere."""

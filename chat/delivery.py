@@ -60,6 +60,10 @@ class Transport(Protocol):
         """
         ...
 
+    def takes(self, connection: Connection) -> bool:
+        """Whether this socket takes what is written to it now, or is gone."""
+        ...
+
     async def kick(self, connection: Connection, code: str, retry_after: float | None = None) -> None:
         """Say why and close; `retry_after` in seconds, when the client should come back later than at once."""
         ...

@@ -98,6 +98,8 @@ class LeanSocket(AsyncSocket):  # type: ignore[misc]  # python-engineio has no t
         self._wire: web.WebSocketResponse | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._rare: asyncio.Task[None] | None = None
+        self._hanging_up: asyncio.Task[None] | None = None
+        self._code = 1000  # to close with
         self._others = 0
         self._to_begin = 0  # events whose tasks have not run yet
 
@@ -125,17 +127,22 @@ class LeanSocket(AsyncSocket):  # type: ignore[misc]  # python-engineio has no t
         if self.closed or self.closing:
             return
         await super().close(wait=False, abort=abort, reason=reason)
+        hanging_up = self._hang_up()
         if wait:
-            await self._hang_up()
-        else:
-            self._later(self._hang_up())
+            await asyncio.shield(hanging_up)
 
-    async def _hang_up(self, code: int = 1000) -> None:
+    def _hang_up(self) -> asyncio.Task[None]:
+        """Once, whoever wants it: a second one would cut off what the first has just written."""
+        if self._hanging_up is None:
+            self._hanging_up = self._later(self._end())
+        return self._hanging_up
+
+    async def _end(self) -> None:
         self.queue.end()
         try:
             if self._wire is not None:
                 async with asyncio.timeout(_CLOSE_SECONDS):
-                    await self._wire.close(code=code)
+                    await self._wire.close(code=self._code)
         except (TimeoutError, OSError):
             pass
         finally:
@@ -155,10 +162,11 @@ class LeanSocket(AsyncSocket):  # type: ignore[misc]  # python-engineio has no t
         """What the library does for a socket that ended, whatever was going on."""
         if self._rare is not None:
             await asyncio.wait([self._rare])
+        self._code = code
         await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
         # somebody else may have closed it while a CONNECT was being looked at, which succeeded after that
         await self.server.front._handle_eio_disconnect(self.sid, self.server.reason.TRANSPORT_CLOSE)
-        await self._hang_up(code)
+        await asyncio.shield(self._hang_up())
 
     async def _read(self, wire: web.WebSocketResponse) -> int:
         """Read until the end. The code to close with."""

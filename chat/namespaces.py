@@ -186,6 +186,10 @@ class ChatNamespace(LeanNamespace):
         return True
 
     async def _connect(self, sid: str, auth: Any) -> None:
+        with self._connections.looking():
+            await self._admit(sid, auth)
+
+    async def _admit(self, sid: str, auth: Any) -> None:
         try:
             try:
                 opening = payloads.Connect.model_validate(auth)

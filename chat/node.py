@@ -68,13 +68,20 @@ class ServerTransport:
         socket = self._socket(connection)
         return max(socket.queue.qsize(), socket.queue.waiting_bytes // BYTES_PER_PACKET) if socket is not None else 0
 
+    def takes(self, connection: Connection) -> bool:
+        socket = self._socket(connection)
+        if isinstance(socket, LeanSocket):
+            return not socket.queue.is_stuck
+        return socket is None or socket.queue.qsize() == 0
+
     async def kick(self, connection: Connection, code: str, retry_after: float | None = None) -> None:
         count(self._counters.kicked, code)
         told = {"code": code} if retry_after is None else {"code": code, "retry_after": retry_after}
-        await self.emit("kick", told, [connection])
         socket = self._socket(connection)
+        stuck = isinstance(socket, LeanSocket) and socket.queue.is_stuck
+        await self.emit("kick", told, [connection])
         await self._server.disconnect(connection.sid, namespace=connection.namespace)
-        if isinstance(socket, LeanSocket) and socket.queue.is_stuck:
+        if stuck:
             socket.queue.cut()  # it does not read why it has to go
 
     def _socket(self, connection: Connection) -> Any:
@@ -117,7 +124,7 @@ class ChatNode:
             # well above what any client of ours sends, packets of all kinds
             server.eio.packets_per_second = max(server.eio.packets_per_second, 8 * events_per_second)
         self.connections = Connections(per_second=events_per_second)
-        transport = self._transport = ServerTransport(server, counters)
+        transport = self.transport = ServerTransport(server, counters)
         self.hub = Hub(
             service=service,
             transport=transport,
@@ -151,7 +158,7 @@ class ChatNode:
 
     async def leave(self, seconds: float) -> None:
         """Send every socket to another node within about `seconds`, answering what it asked before."""
-        told = await send_elsewhere(self.connections, self._transport, seconds)
+        told = await send_elsewhere(self.connections, self.transport, seconds)
         log.info("sockets_sent_elsewhere", sockets=told)
 
     @asynccontextmanager

@@ -50,6 +50,9 @@ class Sockets:
     def backlog(self, connection: Connection) -> int:
         return len(self.waiting[connection])
 
+    def takes(self, connection: Connection) -> bool:
+        return not self.waiting[connection]
+
     async def kick(self, connection: Connection, code: str, retry_after: float | None = None) -> None:
         self.kicked.append((connection, code))
         await asyncio.Event().wait()  # as a socket that nobody reads

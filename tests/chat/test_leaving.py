@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,10 +18,12 @@ from aiohttp.test_utils import TestServer
 
 from backend.app import CHAT, create_app, leave
 from backend.composition import open_services
+from chat import lean_sockets
+from chat import leaving as leaving_module
 from chat.sockets import Json
 from config.settings import Settings
 from tests.callers import Caller
-from tests.chat.conftest import Connect, Office
+from tests.chat.conftest import Connect, Office, device
 from tests.drills.proxy import Proxy
 
 
@@ -87,15 +89,20 @@ class Heard:
         (told,) = [(data, at) for name, data, at in self.came if name == "kick"]
         return told
 
-    async def connect(self, leaver: Leaver, caller: Caller) -> bool:
+    @staticmethod
+    async def ticket(caller: Caller) -> str:
         status, answer = await caller.post("/api/socket-tickets")
         assert status == 201, answer
+        return str(answer["ticket"])
+
+    async def connect(self, leaver: Leaver, ticket: str, url: str = "") -> bool:
         try:
             await self.client.connect(
-                leaver.url,
+                url or leaver.url,
                 transports=["websocket"],
                 namespaces=[self.namespace],
-                auth={"ticket": answer["ticket"], "device": "", "v": 1},
+                auth={"ticket": ticket, "device": "", "v": 1},
+                wait_timeout=20,
             )
         except socketio.exceptions.ConnectionError:
             return False
@@ -114,12 +121,12 @@ class Heard:
 
 
 @asynccontextmanager
-async def opened(leaver: Leaver, caller: Caller, count: int = 1) -> AsyncIterator[list[Heard]]:
+async def opened(leaver: Leaver, caller: Caller, count: int = 1, url: str = "") -> AsyncIterator[list[Heard]]:
     namespace = "/citizen" if "citizen" in caller.login else "/clerk"
     sockets = [Heard(namespace) for _ in range(count)]
     try:
         for each in sockets:
-            assert await each.connect(leaver, caller)
+            assert await each.connect(leaver, await each.ticket(caller), url)
             assert (await asyncio.wait_for(await each.ask("hello", {"cursors": {}}), 20))["ok"]
         yield sockets
     finally:
@@ -211,8 +218,92 @@ async def test_a_socket_that_comes_while_the_others_go_is_refused_with_a_time(
             while not leaver.app_leaves:
                 await asyncio.sleep(0)
         late = Heard("/citizen")
-        assert not await late.connect(leaver, citizen)
+        assert not await late.connect(leaver, await late.ticket(citizen))
         await late.client.disconnect()
         assert late.refusal["message"] == "temporarily-unavailable"
         assert late.refusal["data"]["retry_after"] > 0
         leaving.cancel()
+
+
+async def test_a_socket_that_is_full_is_told_when_it_takes_something_again(
+    leaver: Leaver, clerk: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving_module, "ANSWERS_SECONDS", 60.0)  # the machine may be slow, the reader too
+    assert leaver.server.port
+    async with Proxy(leaver.server.port) as way, opened(leaver, clerk, url=way.url) as (desk,):
+        chat = leaver.app[CHAT]
+        (connection,) = chat.connections
+        way.hold("down")
+        async with asyncio.timeout(20):
+            while chat.transport.takes(connection):
+                chat.transport.push("op", b'"' + b"x" * 30_000 + b'"', [connection])
+                await asyncio.sleep(0)
+        leaving = asyncio.create_task(leave(leaver.app, unnoticed=0, seconds=0))
+        async with asyncio.timeout(20):
+            while not leaver.app_leaves:
+                await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        way.heal()
+        await asyncio.wait_for(asyncio.gather(leaving, desk.gone.wait()), 60)
+        data, _ = desk.kick
+        assert data["code"] == "restarting"
+
+
+async def test_who_is_just_being_connected_is_refused_before_the_node_ends(leaver: Leaver, citizen: Caller) -> None:
+    late = Heard("/citizen")
+    ticket = await late.ticket(citizen)
+    leaver.line.hold("down")  # whose ticket it is does not arrive
+    connecting = asyncio.create_task(late.connect(leaver, ticket))
+    async with asyncio.timeout(20):
+        while not leaver.app[CHAT].connections.arriving:
+            await asyncio.sleep(0)
+    leaving = asyncio.create_task(leave(leaver.app, unnoticed=0, seconds=0))
+    async with asyncio.timeout(20):
+        while not leaver.app_leaves:
+            await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not leaving.done()
+    leaver.line.heal()
+    await asyncio.wait_for(leaving, 20)
+    assert not await asyncio.wait_for(connecting, 20)
+    await late.client.disconnect()
+    assert late.refusal["message"] == "temporarily-unavailable"
+    assert late.refusal["data"]["retry_after"] > 0
+
+
+async def test_the_client_says_that_it_was_told_and_comes_when_it_was_asked_to(leaver: Leaver, citizen: Caller) -> None:
+    async with device(citizen, leaver.server) as phone:
+        await leave(leaver.app, unnoticed=0, seconds=0)
+        await phone.until(lambda: len(phone.losses) >= 2, 20)
+        told, refused = phone.losses[:2]
+    assert told.greeted
+    assert told.told, told
+    assert told.node == leaver.app[CHAT].hub.node
+    assert not refused.greeted
+    assert refused.why == "refused with temporarily-unavailable, retry_after 1 (connect)"
+
+
+async def test_what_is_on_the_way_to_a_node_does_not_cut_off_what_it_says(
+    leaver: Leaver, clerk: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lean_sockets, "_CLOSE_SECONDS", 60.0)
+    assert leaver.server.port
+    async with Proxy(leaver.server.port) as way, opened(leaver, clerk, url=way.url) as (desk,):
+        (socket,) = leaver.app[CHAT].server.eio.sockets.values()
+        way.hold("down")  # the balancer has much to do
+        await leave(leaver.app, unnoticed=0, seconds=0)
+        await desk.ask("beat", {"convs": {}})  # it does not know yet
+        async with asyncio.timeout(20):
+            while not socket.closed:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # what a node that cuts it off would take
+        for _ in range(3):
+            with suppress(socketio.exceptions.SocketIOError):  # cut off: there is no kick below
+                await desk.ask("beat", {"convs": {}})
+            await asyncio.sleep(0.05)  # the balancer finds out when it passes this on
+        way.heal()
+        await asyncio.wait_for(desk.gone.wait(), 20)
+        data, _ = desk.kick
+        assert data["code"] == "restarting"

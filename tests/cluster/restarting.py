@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
 
 from chat.client import ChatClient
+from chat.client_losses import Loss
 from tests.cluster.deployment import Deployment, People, Person
 from tests.cluster.nodes import ServeNode
 
@@ -18,6 +21,40 @@ class Entrance(Protocol):
 
     @property
     def url(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was counted while everybody talked."""
+
+    messages: int
+    requests: int
+    losses: list[tuple[str, Loss]]  # of whom
+    began: float
+
+    @property
+    def told(self) -> int:
+        return sum(loss.told for loss in self._lost)
+
+    @property
+    def reconnections(self) -> int:
+        """Connections that ended; each was followed by another one."""
+        return len(self._lost)
+
+    @property
+    def _lost(self) -> list[Loss]:
+        return [loss for _, loss in self.losses if loss.greeted]
+
+    def check_told(self) -> None:
+        """Whoever was connected was told to go, and nobody was just cut off."""
+        assert self.told == self.reconnections, f"somebody lost a connection without being told: {self}"
+
+    def __str__(self) -> str:
+        """Everything, with the reason of each end in the order of time."""
+        lines = [f"{self.messages} messages, {self.requests} requests, told {self.told} of {self.reconnections}"]
+        for who, loss in sorted(self.losses, key=lambda each: each[1].at):
+            lines.append(f"{loss.at - self.began:7.2f} s {who} {loss}")
+        return "\n".join(lines)
 
 
 Restart = Callable[[ServeNode], Awaitable[None]]
@@ -104,12 +141,13 @@ async def talk_through_restarts(
     talks: int = 2,
     pause: float = 0.1,
     keeps: bool = True,
-) -> dict[str, int]:
+) -> Counted:
     """Restart `nodes` in turn under load; what was counted. Fails when anything was lost, doubled or refused.
 
     Without `keeps` every request has a connection of its own. Each side of each of the `talks` sends, is
     answered, and sends again after `pause` seconds.
     """
+    began = time.time()
     async with deployment.people() as people:
         begun = [await _begin(deployment, people, entrance.url, f"talker-{i}", pause) for i in range(talks)]
         clients = [client for talk in begun for client in talk.sides.values()]
@@ -127,12 +165,17 @@ async def talk_through_restarts(
             for talk in begun:
                 await talk.check()
             assert not asker.failed, asker.failed[:5]
-            return {
-                "messages": sum(len(talk.acked) for talk in begun),
-                "requests": asker.answered,
-                "told": sum(client.kicks.count("restarting") for client in clients),
-                "reconnections": sum(client.connections - 1 for client in clients),
-            }
+            return Counted(
+                messages=sum(len(talk.acked) for talk in begun),
+                requests=asker.answered,
+                losses=[
+                    (f"{talk.name} {side}", loss)
+                    for talk in begun
+                    for side, client in talk.sides.items()
+                    for loss in client.losses
+                ],
+                began=began,
+            )
         finally:
             for task in work:
                 task.cancel()

@@ -34,10 +34,10 @@ async def test_every_host_is_restarted_behind_haproxy(deployment: Deployment, tm
         counted = await talk_through_restarts(deployment, balancer, stop_and_start, deployment.nodes * 2, **LOAD)
     finally:
         balancer.kill()
-    note(Figures("hosts restarted behind haproxy", counted["messages"], counted["messages"], faults=4))
+    note(Figures("hosts restarted behind haproxy", counted.messages, counted.messages, faults=4))
     print(counted)
-    assert counted["reconnections"] >= 10, counted
-    assert counted["told"] >= counted["reconnections"], counted  # without BANSHI_DRAIN_SECONDS they are cut off
+    assert counted.reconnections >= 10, str(counted)
+    counted.check_told()  # without BANSHI_DRAIN_SECONDS they are cut off
 
 
 @pytest.mark.drill
@@ -58,7 +58,7 @@ async def test_every_host_is_restarted_behind_nginx_marked_down(deployment: Depl
         counted = await talk_through_restarts(deployment, balancer, restart, deployment.nodes, keeps=False, **LOAD)
     finally:
         balancer.kill()
-    note(Figures("hosts restarted behind nginx", counted["messages"], counted["messages"], faults=2))
+    note(Figures("hosts restarted behind nginx", counted.messages, counted.messages, faults=2))
     print(counted)
-    assert counted["reconnections"] >= 10, counted
-    assert counted["told"] >= counted["reconnections"], counted  # without BANSHI_DRAIN_SECONDS they are cut off
+    assert counted.reconnections >= 10, str(counted)
+    counted.check_told()  # without BANSHI_DRAIN_SECONDS they are cut off
