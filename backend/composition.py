@@ -150,7 +150,7 @@ async def open_services(settings: Settings, *, upgrade: bool = True) -> AsyncIte
     async with AsyncExitStack() as stack:
         clock: Clock = WarpedClock(settings.clock_file) if settings.clock_file else SystemClock()
         database = Database.connect(settings.mongo_url, settings.mongo_database)
-        stack.callback(database.close)
+        stack.push_async_callback(database.close)
         await database.ping()
         if upgrade:
             await schema.upgrade(database)

@@ -129,7 +129,7 @@ async def reach_mongo(url: str, database: str) -> None:
             f"MONGO_URL does not answer: no writable MongoDB at {without_password(url)} within 4 s"
         ) from None
     finally:
-        connected.close()
+        await connected.close()
 
 
 def without_password(url: str) -> str:

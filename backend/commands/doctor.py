@@ -182,7 +182,7 @@ async def _mongo(info: RunInfo, settings: Settings) -> tuple[Verdict, str]:
         release = await database.server_version()
         hello = await database.raw.command("hello")
     finally:
-        database.close()
+        await database.close()
     skew = abs(time.time() - hello["localTime"].timestamp())
     where = "embedded" if info.mongo_embedded else checks.without_password(info.mongo_url)
     if skew >= _SKEW_SECONDS:

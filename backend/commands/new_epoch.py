@@ -99,4 +99,4 @@ async def renew(url: str, name: str, *, nodes_are_stopped: bool) -> Raised:
     except (DomainError, PyMongoError) as error:
         raise CommandError(f"{type(error).__name__}: {error}") from None
     finally:
-        database.close()
+        await database.close()

@@ -7,8 +7,8 @@ while for each consultation, however much is said in it.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -23,8 +23,9 @@ REFRESH = 0.3
 REFRESH_LOADED = 1.0
 #: Consultations talked in within `REFRESH` above which there is load.
 LOADED = 20
-#: States written together: folding and encoding them holds up everybody else.
-AT_ONCE = 16
+#: States written together, at least: folding and encoding them holds up everybody else, here and in MongoDB. So
+#: under load they are written bit by bit; when there are so many that this takes too long, more at a time.
+AT_ONCE, PIECES = 2, 40
 
 
 class Listed(Protocol):
@@ -43,6 +44,7 @@ class LaggingLists:
         self._store = store
         self._stale: dict[str, Listed] = {}
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     def talked(self, listed: Listed) -> None:
         """Nothing but the talk changed: lists follow within a moment."""
@@ -55,19 +57,26 @@ class LaggingLists:
         self._stale.pop(consultation_id, None)
 
     async def close(self) -> None:
-        """Write what is still to be written."""
+        """Write what is still to be written, without taking time."""
+        self._closing.set()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _follow(self) -> None:
         """A failure costs nothing: states are folded when they are read, the log is the truth."""
         while self._stale:
-            await asyncio.sleep(REFRESH)
-            if len(self._stale) > LOADED:  # spread, so that nodes do not write in step
-                await asyncio.sleep((REFRESH_LOADED - REFRESH) * random.uniform(0.7, 1.0))
+            await self._pause(REFRESH)
             stale, self._stale = list(self._stale.values()), {}
-            for start in range(0, len(stale), AT_ONCE):
-                await self._save(stale[start : start + AT_ONCE])
+            at_once = max(AT_ONCE, -(-len(stale) // PIECES))
+            for start in range(0, len(stale), at_once):
+                await self._save(stale[start : start + at_once])
+                if len(stale) > LOADED:
+                    await self._pause((REFRESH_LOADED - REFRESH) * at_once / len(stale))
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
     async def _save(self, stale: Sequence[Listed]) -> None:
         try:

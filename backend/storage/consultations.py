@@ -16,6 +16,7 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
 
 from backend.domain.consultation_operations import Operation, OperationKind, Party, Recall
 from backend.domain.consultations import Consultation, State, apply
@@ -91,8 +92,10 @@ class ConsultationStore:
         self._database = database
         self._ops = database[OPS]
         self._states = database[STATES]
+        # a cache may lose with a server what is folded again when it is read
+        self._talk = database.native[STATES].with_options(write_concern=WriteConcern(1))
         self._linearizable = self._ops.with_options(read_concern=ReadConcern("linearizable"))
-        self.commits = GroupCommit(self._ops, database.abandoned)
+        self.commits = GroupCommit(database.native[OPS], database.abandoned)
         self.receipts = ReceiptStore(database[RECEIPTS])
 
     async def close(self) -> None:
@@ -282,7 +285,7 @@ class ConsultationStore:
         ]
         if updates:
             with self._database.abandoned.ended_meanwhile():
-                await self._states.bulk_write(updates, ordered=False)
+                await self._talk.bulk_write(updates, ordered=False)
 
     @staticmethod
     def _cache(state: Consultation) -> tuple[Document, Document]:

@@ -21,6 +21,9 @@ from motor.motor_asyncio import (
     AsyncIOMotorCollection,
     AsyncIOMotorDatabase,
 )
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
@@ -37,43 +40,48 @@ T = TypeVar("T")
 APP_NAME = "banshi"
 Session = AsyncIOMotorClientSession
 Collection = AsyncIOMotorCollection[Document]
+#: A collection over PyMongo's own asynchronous API (`Database.native`).
+NativeCollection = AsyncCollection[Document]
 
 #: (collection, keys, options): what a store module declares as its INDEXES.
 IndexDeclaration = tuple[str, list[tuple[str, int]], Mapping[str, Any]]
 
 _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 _WRITE = WriteConcern(w="majority", j=True, wtimeout=10_000)
+_OPTIONS: dict[str, Any] = {
+    "codec_options": _CODEC,
+    "write_concern": _WRITE,
+    "read_preference": ReadPreference.PRIMARY,
+    "read_concern": ReadConcern("majority"),
+}
+_NativeClient = AsyncMongoClient[Document]
 
 
 class Database:
     """A connected database. Own it with `Database.connect` and `close`."""
 
-    def __init__(self, client: AsyncIOMotorClient[Document], name: str) -> None:
+    def __init__(self, client: AsyncIOMotorClient[Document], name: str, native: Callable[[], _NativeClient]) -> None:
         self._client = client
         self._name = name
+        self._connect_natively = native
+        self._native: _NativeClient | None = None
         self.abandoned = AbandonedTransactions(client, APP_NAME)
-        self._db: AsyncIOMotorDatabase[Document] = client.get_database(
-            name,
-            codec_options=_CODEC,
-            write_concern=_WRITE,
-            read_preference=ReadPreference.PRIMARY,
-            read_concern=ReadConcern("majority"),
-        )
+        self._db: AsyncIOMotorDatabase[Document] = client.get_database(name, **_OPTIONS)
 
     @classmethod
     def connect(cls, url: str, name: str, *, timeout: float = 5.0, app_name: str = APP_NAME) -> Database:
         """A database at `url`. Nothing is sent before the first use; `timeout` bounds finding a server."""
-        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-            url,
-            serverSelectionTimeoutMS=int(timeout * 1000),
-            connectTimeoutMS=int(timeout * 1000),
-            retryWrites=True,
-            retryReads=True,
-            uuidRepresentation="standard",
-            maxPoolSize=100,
-            appname=app_name,
-        )
-        return cls(client, name)
+        options: dict[str, Any] = {
+            "serverSelectionTimeoutMS": int(timeout * 1000),
+            "connectTimeoutMS": int(timeout * 1000),
+            "retryWrites": True,
+            "retryReads": True,
+            "uuidRepresentation": "standard",
+            "maxPoolSize": 100,
+            "appname": app_name,
+        }
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(url, **options)
+        return cls(client, name, lambda: AsyncMongoClient(url, **options))
 
     @property
     def name(self) -> str:
@@ -86,6 +94,14 @@ class Database:
 
     def __getitem__(self, collection: str) -> Collection:
         return self._db[collection]
+
+    @property
+    def native(self) -> AsyncDatabase[Document]:
+        """The same over PyMongo's own asynchronous API, for what is written while people wait for each other: Motor
+        hands every command to a thread and back (ADR 0003). Belongs to the event loop of its first use."""
+        if self._native is None:
+            self._native = self._connect_natively()
+        return self._native.get_database(self._name, **_OPTIONS)
 
     async def ping(self) -> None:
         """Raises `Unavailable` when no primary answers."""
@@ -101,8 +117,10 @@ class Database:
         """Delete the whole database. For tests."""
         await self._client.drop_database(self._name)
 
-    def close(self) -> None:
-        self._client.close()
+    async def close(self) -> None:
+        await asyncio.to_thread(self._client.close)  # says good-bye to the database, and waits for its answer
+        if self._native is not None:
+            await self._native.close()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

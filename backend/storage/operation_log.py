@@ -1,9 +1,11 @@
 """Appending to the operation log of consultations by natural group commit.
 
-One journaled `insert_many` is in flight at a time and takes whatever queued meanwhile: under load the cost
-of the journal is shared, and a batch waits two milliseconds for more; at rest nobody waits. The batch is
-ordered: what stands before the first error is committed, so that the log of a consultation never has a hole.
-Duplicates are resolved by the unique indexes' errors inside the batch, so that no message costs a query.
+Under load one journaled `insert` is in flight at a time, takes whatever queued meanwhile and waits two
+milliseconds for more: the cost of the journal is shared. At rest nobody waits, and nobody for another's: a few are
+in flight beside each other. A consultation has one flight at a time (its callers see to that), so its order does not
+depend on which of them lands first. A batch is ordered: what stands before the first error is committed, so that
+the log of a consultation never has a hole. Duplicates are resolved by the unique indexes' errors inside the batch,
+so that no message costs a query.
 """
 
 from __future__ import annotations
@@ -11,24 +13,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from backend.domain.errors import Unavailable
 from backend.measures import Histogram, Tally, count
 from backend.storage.abandoned import AbandonedTransactions
-from backend.storage.database import Collection, Document
+from backend.storage.database import Document, NativeCollection
 
 log = structlog.get_logger()
 
 MAX_BATCH = 500
 #: Under load, which is when `FEW` landed together in the last `LOADED_SECONDS`, a batch of less than `MANY` waits this
 #: many seconds for more: what a batch costs, here and in MongoDB, is nearly the same for twenty as for fifty.
-FEW, MANY, LOADED_SECONDS, GATHER_SECONDS = 2, 64, 0.02, 0.002
+FEW, MANY, LOADED_SECONDS, GATHER_SECONDS = 4, 64, 0.02, 0.002
+#: Batches that are in flight beside each other when there is no load. What comes while so many are makes the load.
+BESIDE = 4
 #: Waiting operations above which new ones are told to come again: memory is bounded too.
 MAX_WAITING = 20_000
 CID_INDEX = "consultation_sender_cid"
@@ -92,11 +96,12 @@ class GroupCommit:
     `batches` and `documents` count what was sent to the database, `last_batch` is the size of the last one.
     """
 
-    def __init__(self, collection: Collection, abandoned: AbandonedTransactions) -> None:
+    def __init__(self, collection: NativeCollection, abandoned: AbandonedTransactions) -> None:
         self._collection = collection
         self._abandoned = abandoned
         self._waiting: deque[_Flight] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._flying: set[asyncio.Task[None]] = set()
+        self._start: asyncio.Handle | None = None  # of the next batch
         self.waiting = 0  # documents that are not yet sent
         self.batches = 0
         self.documents = 0
@@ -115,28 +120,50 @@ class GroupCommit:
             return
         self._waiting.append(flight)
         self.waiting += len(documents)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain(), name="group-commit")
+        if self._start is None:  # whatever comes in this turn of the loop goes together
+            self._start = asyncio.get_running_loop().call_soon(self._begin)
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+        while self._flying or self._waiting:
+            if self._flying:
+                await asyncio.wait(self._flying)
+            else:
+                await asyncio.sleep(GATHER_SECONDS)
 
-    async def _drain(self) -> None:
-        batch: list[_Flight] = []
-        try:
-            while self._waiting:
-                if self._is_loaded() and self.waiting < MANY:
-                    await asyncio.sleep(GATHER_SECONDS)
-                batch = self._take()
-                await self._write(batch)
-                self._landed = time.monotonic()
-        finally:  # nobody waits for ever when the process ends in the middle
-            for flight in (*batch, *self._waiting):
-                flight.land(0, _unknown())
+    def _begin(self) -> None:
+        """Let a batch go, unless one that lands is to begin it or there is to be more in it."""
+        self._start = None
+        if not self._waiting or len(self._flying) >= (1 if self._is_loaded() else BESIDE):
+            return
+        if self._is_loaded() and self.waiting < MANY:
+            self._start = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._go)
+        else:
+            self._go()
+
+    def _go(self) -> None:
+        self._start = None
+        if not self._waiting:
+            return
+        batch = self._take()
+        task = asyncio.create_task(self._write(batch), name="group-commit")
+        self._flying.add(task)
+        task.add_done_callback(self._down)
+
+    def _down(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        self._landed = time.monotonic()
+        if task.cancelled():  # nobody waits for ever when the process ends in the middle
+            self._fail(self._waiting)
             self._waiting.clear()
             self.waiting = 0
+        elif self._waiting and self._start is None:
+            self._begin()
+
+    @staticmethod
+    def _fail(flights: Iterable[_Flight]) -> None:
+        for flight in flights:
+            flight.land(0, _unknown())
 
     def _is_loaded(self) -> bool:
         return self.last_batch >= FEW and time.monotonic() - self._landed < LOADED_SECONDS
@@ -165,16 +192,14 @@ class GroupCommit:
         try:
             with self._abandoned.ended_meanwhile():
                 try:
-                    await self._collection.insert_many(documents, ordered=True)
+                    reply = await self._insert(documents)
                 finally:  # what is done with the answer is not the database's time
                     self.seconds.add(time.perf_counter() - began)
-        except BulkWriteError as error:
-            count(self.outcomes, "partial")
-            self._land_until(batch, error.details or {})
-        except PyMongoError:
+        except (PyMongoError, asyncio.CancelledError) as error:
             count(self.outcomes, "unknown")
-            for flight in batch:
-                flight.land(0, _unknown())
+            self._fail(batch)
+            if isinstance(error, asyncio.CancelledError):
+                raise
         except Exception as error:  # noqa: BLE001 - one document that cannot be encoded is no fault of the others
             if len(batch) == 1:
                 count(self.outcomes, "error")
@@ -183,14 +208,32 @@ class GroupCommit:
                 for flight in batch:
                     await self._write([flight])
         else:
-            count(self.outcomes, "ok")
-            for flight in batch:
-                flight.land(len(flight.documents))
+            if "writeErrors" in reply or "writeConcernError" in reply:
+                count(self.outcomes, "partial")
+                self._land_until(batch, reply.get("writeErrors"), unsure="writeConcernError" in reply)
+            else:
+                count(self.outcomes, "ok")
+                for flight in batch:
+                    flight.land(len(flight.documents))
 
-    def _land_until(self, batch: list[_Flight], details: Mapping[str, Any]) -> None:
-        """Land what an ordered batch tried up to its first error; the rest goes again."""
-        unsure = bool(details.get("writeConcernErrors"))  # written, but perhaps not for good
-        errors = details.get("writeErrors") or [{"index": sum(len(flight.documents) for flight in batch)}]
+    async def _insert(self, documents: list[Document]) -> Mapping[str, Any]:
+        """MongoDB's answer, in which it may refuse one of them. Raises `PyMongoError` when nobody knows.
+
+        Not `insert_many`: MongoDB keeps account of what the driver may repeat, which costs a tenth of the insert, and
+        what nobody knows about is looked up in the log in any case.
+        """
+        command = {
+            "insert": self._collection.name,
+            "documents": documents,
+            "ordered": True,
+            "writeConcern": self._collection.write_concern.document,
+        }
+        return await self._collection.database.command(command, codec_options=self._collection.codec_options)
+
+    def _land_until(self, batch: list[_Flight], errors: list[dict[str, Any]] | None, *, unsure: bool) -> None:
+        """Land what an ordered batch tried up to its first error; the rest goes again. `unsure`: what was written
+        is perhaps not there for good."""
+        errors = errors or [{"index": sum(len(flight.documents) for flight in batch)}]
         failed, start = errors[0]["index"], 0
         for position, flight in enumerate(batch):
             if start > failed:

@@ -39,7 +39,7 @@ from backend.storage.receipts import ReceiptStore
 CITIZEN = Party("citizen", "c1", "李女士")
 #: What the database is made to do to a command, so many times in a row.
 FAULTS: list[tuple[dict[str, Any], int]] = [
-    ({"failCommands": ["insert"], "closeConnection": True}, 1),  # the driver tries again
+    ({"failCommands": ["insert"], "closeConnection": True}, 1),
     ({"failCommands": ["insert"], "closeConnection": True}, 2),
     ({"failCommands": ["insert"], "errorCode": 189}, 2),  # the primary steps down
     ({"failCommands": ["insert"], "writeConcernError": {"code": 64, "errmsg": "waiting timed out"}}, 1),  # written!
@@ -111,7 +111,7 @@ async def two_nodes(url: str) -> AsyncIterator[tuple[Node, Node]]:
         nodes: list[Node] = []
         for _ in range(2):
             database = Database.connect(url, name)
-            stack.callback(database.close)
+            stack.push_async_callback(database.close)
             if not nodes:
                 stack.push_async_callback(database.drop)
                 await database.ensure_indexes(INDEXES)

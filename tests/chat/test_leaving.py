@@ -57,8 +57,6 @@ async def leaver(settings: Settings, office: Office) -> AsyncIterator[Leaver]:
             async with TestServer(app) as running:
                 assert isinstance(running, TestServer)
                 yield Leaver(app, running, line)
-            # the driver says good-bye to the database and waits for the answer, which comes over this loop
-            await asyncio.to_thread(services.database.close)
 
 
 class Heard:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
-from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import AutoReconnect
 
 from backend.app import CHAT
@@ -20,7 +19,8 @@ from backend.domain.consultation_content import Attachment, Content
 from backend.domain.errors import RateLimited, Unavailable
 from backend.services.consultation_log import Committed
 from backend.storage import operation_log
-from backend.storage.consultations import OPS, ConsultationStore
+from backend.storage.consultations import ConsultationStore
+from backend.storage.operation_log import GroupCommit
 from chat import order
 from chat import payloads as p
 from chat.client import ChatClient
@@ -47,18 +47,18 @@ async def test_what_is_to_be_sent_again_is_not_overtaken(
     conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
     texts = [f"第{i}句" for i in range(10)]
     sent = [{"conv": conv, "cid": str(uuid.uuid4()), "body": {"text": text}} for text in texts]
-    insert_many, failed = AsyncIOMotorCollection.insert_many, False
+    insert, failed = GroupCommit._insert, False
 
-    async def failing(self: Any, documents: list[dict[str, Any]], *args: Any, **options: Any) -> Any:
+    async def failing(self: GroupCommit, documents: list[dict[str, Any]]) -> Any:
         nonlocal failed
-        if self.name == OPS and not failed and any(d["cid"] == sent[2]["cid"] for d in documents):
+        if not failed and any(d["cid"] == sent[2]["cid"] for d in documents):
             failed = True
             if written:
-                await insert_many(self, documents, *args, **options)
+                await insert(self, documents)
             raise AutoReconnect("the line is gone")
-        return await insert_many(self, documents, *args, **options)
+        return await insert(self, documents)
 
-    monkeypatch.setattr(AsyncIOMotorCollection, "insert_many", failing)
+    monkeypatch.setattr(GroupCommit, "_insert", failing)
     first = await in_flight(phone, sent[:8])
     done = sum(answer["ok"] for answer in first)  # as many as went before the batch that failed
     assert done <= 2
@@ -115,23 +115,23 @@ async def test_what_comes_when_a_look_at_the_rights_is_due_does_not_overtake_wha
     conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
     texts = ["第1句", "第2句"]
     sent = [{"conv": conv, "cid": str(uuid.uuid4()), "body": {"text": text}} for text in texts]
-    chat, insert_many = server.app[CHAT], AsyncIOMotorCollection.insert_many
+    chat, insert = server.app[CHAT], GroupCommit._insert
     writing, looking, gone, looked = (asyncio.Event() for _ in range(4))
     present = chat.rights.of
 
-    async def failing(self: Any, documents: list[dict[str, Any]], *args: Any, **options: Any) -> Any:
-        if self.name == OPS and not gone.is_set():
+    async def failing(self: GroupCommit, documents: list[dict[str, Any]]) -> Any:
+        if not gone.is_set():
             writing.set()
             await gone.wait()
             raise AutoReconnect("the line is gone")
-        return await insert_many(self, documents, *args, **options)
+        return await insert(self, documents)
 
     async def slow(actor: Actor) -> Actor:
         looking.set()
         await looked.wait()
         return await present(actor)
 
-    monkeypatch.setattr(AsyncIOMotorCollection, "insert_many", failing)
+    monkeypatch.setattr(GroupCommit, "_insert", failing)
     monkeypatch.setattr(chat.rights, "of", slow)
     await chat.rights.stop()  # so that nobody but the second looks
     async with asyncio.timeout(20):

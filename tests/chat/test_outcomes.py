@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
-from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import AutoReconnect
 
 from backend.app import CHAT
@@ -20,7 +19,7 @@ from backend.domain.consultation_operations import Party
 from backend.domain.errors import Unavailable
 from backend.rest.consultation_views import moment
 from backend.services.consultation_turns import Awaited, Outcome, Request, Turn
-from backend.storage.consultations import OPS
+from backend.storage.operation_log import GroupCommit
 from chat import events
 from chat.acks import Ack, ok
 from chat.connections import Connection
@@ -83,14 +82,11 @@ async def test_who_cannot_be_told_of_a_failure_keeps_nobody_from_hearing(
     known, after = Awaited(), Awaited()
     say(known, "第一句")
     await known.future
-    insert_many = AsyncIOMotorCollection.insert_many
 
-    async def failing(self: Any, *args: Any, **options: Any) -> Any:
-        if self.name == OPS:
-            raise AutoReconnect("the line is gone")
-        return await insert_many(self, *args, **options)
+    async def failing(self: GroupCommit, documents: list[dict[str, Any]]) -> Any:
+        raise AutoReconnect("the line is gone")
 
-    monkeypatch.setattr(AsyncIOMotorCollection, "insert_many", failing)
+    monkeypatch.setattr(GroupCommit, "_insert", failing)
     say(Deaf(), "第二句")
     say(after, "第三句")
     async with asyncio.timeout(20):

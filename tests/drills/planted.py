@@ -1,8 +1,8 @@
 """Bugs to be planted into a node, one for each invariant: the proof that the drills can fail.
 
-Planted as far outside of the product's code as possible (at the database's driver, at the socket), so that
-the code may change without making a bug harmless unnoticed. What is not there any more to be patched makes
-the node fail at its start.
+Planted as far outside of the product's code as possible (where the log goes to the database, at its driver, at the
+socket), so that the code may change without making a bug harmless unnoticed. What is not there any more to be
+patched makes the node fail at its start.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorCollection
 
 from backend.rest.consultation_encoding import encoded_operation
-from backend.storage.consultations import OPS, RECEIPTS, operation_from_document
-from backend.storage.operation_log import CID_INDEX
+from backend.storage.consultations import RECEIPTS, operation_from_document
+from backend.storage.operation_log import CID_INDEX, GroupCommit
 from backend.storage.receipts import ReceiptStore
 from chat.delivery import Feeds
 from chat.hub import Hub
@@ -26,7 +26,7 @@ from chat.namespaces import ChatNamespace
 from chat.node import ServerTransport
 from chat.order import SendOrder
 
-_insert_many = AsyncIOMotorCollection.insert_many
+_insert = GroupCommit._insert
 _background: set[asyncio.Task[Any]] = set()
 
 
@@ -35,32 +35,23 @@ def _replace(owner: Any, name: str, by: Any) -> None:
     setattr(owner, name, by)
 
 
-def _inserting(change: Callable[[Any, list[dict[str, Any]], dict[str, Any]], Any]) -> None:
-    """Let `change` do the inserts of the log."""
-
-    async def insert_many(self: Any, documents: Any, *args: Any, **options: Any) -> Any:
-        if self.name != OPS:
-            return await _insert_many(self, documents, *args, **options)
-        return await change(self, list(documents), options)
-
-    _replace(AsyncIOMotorCollection, "insert_many", insert_many)
+def _inserting(change: Callable[[GroupCommit, list[dict[str, Any]]], Any]) -> None:
+    """Let `change` do the inserts of the log, but for those in transactions."""
+    _replace(GroupCommit, "_insert", change)
 
 
 def ack_before_commit() -> None:
     """What is acknowledged is written a moment later."""
 
-    async def later(collection: Any, documents: list[dict[str, Any]], options: dict[str, Any]) -> None:
-        if options.get("session") is not None:
-            await _insert_many(collection, documents, **options)
-            return
-
+    async def later(self: GroupCommit, documents: list[dict[str, Any]]) -> Any:
         async def write() -> None:
             await asyncio.sleep(0.5)
-            await _insert_many(collection, documents, **options)
+            await _insert(self, documents)
 
         task = asyncio.ensure_future(write())
         _background.add(task)
         task.add_done_callback(_background.discard)
+        return {"ok": 1}
 
     _inserting(later)
 
@@ -74,16 +65,15 @@ def hint_before_commit() -> None:
         hubs.append(self)
         start(self)
 
-    async def announced(collection: Any, documents: list[dict[str, Any]], options: dict[str, Any]) -> Any:
-        if options.get("session") is None:
-            by_conv: dict[str, list[Any]] = {}
-            for document in documents:
-                by_conv.setdefault(document["consultation_id"], []).append(operation_from_document(document))
-            for operations in by_conv.values():
-                for hub in hubs:
-                    hub.feeds.committed([encoded_operation(o) for o in operations])
-            await asyncio.sleep(0.3)
-        return await _insert_many(collection, documents, **options)
+    async def announced(self: GroupCommit, documents: list[dict[str, Any]]) -> Any:
+        by_conv: dict[str, list[Any]] = {}
+        for document in documents:
+            by_conv.setdefault(document["consultation_id"], []).append(operation_from_document(document))
+        for operations in by_conv.values():
+            for hub in hubs:
+                hub.feeds.committed([encoded_operation(o) for o in operations])
+        await asyncio.sleep(0.3)
+        return await _insert(self, documents)
 
     _replace(Hub, "start", started)
     _inserting(announced)
@@ -92,14 +82,14 @@ def hint_before_commit() -> None:
 def reordered_batch() -> None:
     """Two operations of one sender change places on their way into the log."""
 
-    async def swapped(collection: Any, documents: list[dict[str, Any]], options: dict[str, Any]) -> Any:
+    async def swapped(self: GroupCommit, documents: list[dict[str, Any]]) -> Any:
         documents = copy.deepcopy(documents)
         for one, two in pairwise(documents):
             if one["consultation_id"] == two["consultation_id"] and one["kind"] == two["kind"] == "message":
                 one["seq"], two["seq"] = two["seq"], one["seq"]
                 break
         documents.sort(key=lambda d: (d["consultation_id"], d["seq"]))
-        return await _insert_many(collection, documents, **options)
+        return await _insert(self, documents)
 
     _inserting(swapped)
 

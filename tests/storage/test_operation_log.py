@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from motor.motor_asyncio import AsyncIOMotorCollection
 
 from backend.composition import Services
 from backend.storage import operation_log
@@ -17,23 +16,24 @@ from backend.storage.operation_log import GroupCommit, Landed
 async def test_the_seconds_of_a_commit_are_the_database_s_and_not_of_what_is_done_with_its_answer(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passed, insert_many = 0.0, AsyncIOMotorCollection.insert_many
+    passed, insert = 0.0, GroupCommit._insert
     landed: list[int] = []
 
-    async def taking(self: Any, *args: Any, **options: Any) -> Any:
+    async def taking(self: GroupCommit, documents: list[dict[str, Any]]) -> Any:
         nonlocal passed
         passed += 0.25
-        return await insert_many(self, *args, **options)
+        return await insert(self, documents)
 
     def heard(how_far: Landed) -> None:
         nonlocal passed
         passed += 100.0
         landed.append(how_far.committed)
+        print(how_far)
 
-    monkeypatch.setattr(AsyncIOMotorCollection, "insert_many", taking)
+    monkeypatch.setattr(GroupCommit, "_insert", taking)
     ours = SimpleNamespace(perf_counter=lambda: passed, monotonic=time.monotonic)
     monkeypatch.setattr(operation_log, "time", ours)
-    commits = GroupCommit(services.database["numbers"], services.database.abandoned)
+    commits = GroupCommit(services.database.native["numbers"], services.database.abandoned)
     flights: list[list[list[dict[str, Any]]]] = [
         [[{"_id": 1}], [{"_id": 2}]],
         [[{"_id": 3}, {"_id": 1}]],  # is there

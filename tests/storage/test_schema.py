@@ -20,7 +20,7 @@ async def database(servers: tuple[str, str]) -> AsyncIterator[Database]:
     database = Database.connect(servers[0], f"schema_{new_id()[-12:]}")
     yield database
     await database.drop()
-    database.close()
+    await database.close()
 
 
 @pytest.fixture
