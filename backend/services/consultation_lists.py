@@ -57,7 +57,7 @@ class LaggingLists:
         self._stale.pop(consultation_id, None)
 
     async def close(self) -> None:
-        """Write what is still to be written, without taking time."""
+        """Write what is still to be written, without pauses, and as long as that can be done."""
         self._closing.set()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
@@ -69,7 +69,9 @@ class LaggingLists:
             stale, self._stale = list(self._stale.values()), {}
             at_once = max(AT_ONCE, -(-len(stale) // PIECES))
             for start in range(0, len(stale), at_once):
-                await self._save(stale[start : start + at_once])
+                done = await self._save(stale[start : start + at_once])
+                if not done and self._closing.is_set():
+                    return  # the database is away, and nobody has time to wait for it
                 if len(stale) > LOADED:
                     await self._pause((REFRESH_LOADED - REFRESH) * at_once / len(stale))
 
@@ -78,9 +80,12 @@ class LaggingLists:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
 
-    async def _save(self, stale: Sequence[Listed]) -> None:
+    async def _save(self, stale: Sequence[Listed]) -> bool:
+        """Whether it was done."""
         try:
             await self._store.save_talk([state for listed in stale if (state := listed.state) is not None])
         except Exception as error:  # noqa: BLE001 - the next talk tries again
             # the type alone: the driver's message may hold the documents, and they hold what people said
             log.warning("consultation_states_not_refreshed", count=len(stale), error=type(error).__name__)
+            return False
+        return True

@@ -315,7 +315,8 @@ class ConsultationLog:
             live.stale = live.doubt = True
 
     async def _read(self, live: Live) -> None:
-        """Bring the state up to date. What is found after an unknown outcome may be ours: it is announced."""
+        """Bring the state up to date. What is found after an unknown outcome, or in the place of ours, may be ours, and
+        nobody may have heard of it: it is announced, and lists follow."""
         if live.doubt:  # what is there must be readable before anybody can say what is not
             await self._store.settle(live.id)
         state, news = await self._caught_up(live.state)
@@ -326,9 +327,11 @@ class ConsultationLog:
             state = await self._store.state(live.id)
         if state is None:
             raise NotFound
-        doubt, live.doubt, live.stale, live.stuck = live.doubt, False, False, False
+        unsure = live.doubt or live.stuck
+        live.doubt = live.stale = live.stuck = False
         live.state = state
-        if doubt and news:
+        if unsure and news:
+            self._lists.talked(live)
             self.announce(Talked(state), news)
 
     async def _caught_up(self, state: Consultation | None) -> tuple[Consultation | None, list[Operation]]:

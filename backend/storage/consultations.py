@@ -16,7 +16,6 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from backend.domain.consultation_operations import Operation, OperationKind, Party, Recall
 from backend.domain.consultations import Consultation, State, apply
@@ -92,8 +91,7 @@ class ConsultationStore:
         self._database = database
         self._ops = database[OPS]
         self._states = database[STATES]
-        # a cache may lose with a server what is folded again when it is read
-        self._talk = database.native[STATES].with_options(write_concern=WriteConcern(1))
+        self._talk = database.native[STATES]
         self._linearizable = self._ops.with_options(read_concern=ReadConcern("linearizable"))
         self.commits = GroupCommit(database.native[OPS], database.abandoned)
         self.receipts = ReceiptStore(database[RECEIPTS])

@@ -55,6 +55,8 @@ _OPTIONS: dict[str, Any] = {
     "read_concern": ReadConcern("majority"),
 }
 _NativeClient = AsyncMongoClient[Document]
+#: Milliseconds without use after which a connection is made anew: below what firewalls and proxies leave open.
+_IDLE_MS = 30_000
 
 
 class Database:
@@ -81,7 +83,8 @@ class Database:
             "appname": app_name,
         }
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(url, **options)
-        return cls(client, name, lambda: AsyncMongoClient(url, **options))
+        # a connection that was cut while nobody used it is found out by a command that fails, unlike Motor's
+        return cls(client, name, lambda: AsyncMongoClient(url, maxIdleTimeMS=_IDLE_MS, **options))
 
     @property
     def name(self) -> str:
@@ -118,9 +121,11 @@ class Database:
         await self._client.drop_database(self._name)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._client.close)  # says good-bye to the database, and waits for its answer
+        # Motor's says good-bye to the database and waits for the answer
+        closing: list[Awaitable[None]] = [asyncio.to_thread(self._client.close)]
         if self._native is not None:
-            await self._native.close()
+            closing.append(self._native.close())
+        await asyncio.gather(*closing)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

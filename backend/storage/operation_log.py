@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -148,16 +149,19 @@ class GroupCommit:
         batch = self._take()
         task = asyncio.create_task(self._write(batch), name="group-commit")
         self._flying.add(task)
-        task.add_done_callback(self._down)
+        task.add_done_callback(partial(self._down, batch))
 
-    def _down(self, task: asyncio.Task[None]) -> None:
+    def _down(self, batch: list[_Flight], task: asyncio.Task[None]) -> None:
         self._flying.discard(task)
         self._landed = time.monotonic()
         if task.cancelled():  # nobody waits for ever when the process ends in the middle
-            self._fail(self._waiting)
-            self._waiting.clear()
-            self.waiting = 0
-        elif self._waiting and self._start is None:
+            waiting, self._waiting, self.waiting = self._waiting, deque(), 0
+            self._fail(batch)
+            self._fail(waiting)
+        elif error := task.exception():
+            log.error("batch_not_written", exc_info=error)
+            self._fail([flight for flight in batch if flight not in self._waiting])
+        if self._waiting and self._start is None:
             self._begin()
 
     @staticmethod
@@ -211,6 +215,9 @@ class GroupCommit:
             if "writeErrors" in reply or "writeConcernError" in reply:
                 count(self.outcomes, "partial")
                 self._land_until(batch, reply.get("writeErrors"), unsure="writeConcernError" in reply)
+            elif reply["n"] != len(documents):  # says no server that is known
+                count(self.outcomes, "unknown")
+                self._fail(batch)
             else:
                 count(self.outcomes, "ok")
                 for flight in batch:
@@ -220,7 +227,8 @@ class GroupCommit:
         """MongoDB's answer, in which it may refuse one of them. Raises `PyMongoError` when nobody knows.
 
         Not `insert_many`: MongoDB keeps account of what the driver may repeat, which costs a tenth of the insert, and
-        what nobody knows about is looked up in the log in any case.
+        what nobody knows about is looked up in the log in any case. A command may have 16 MB: a document has at most
+        some 20 KB (`chat.sockets.MAX_PACKET`, and what HTTP takes), so `MAX_BATCH` of them fit.
         """
         command = {
             "insert": self._collection.name,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
 
 from backend.domain.consultation_content import Content
 from backend.domain.consultation_operations import (
@@ -34,6 +35,7 @@ from backend.services.consultation_log import Committed, ConsultationLog, Draft,
 from backend.services.consultation_turns import Awaited, Talked
 from backend.storage.consultations import INDEXES, ConsultationStore
 from backend.storage.database import Database
+from backend.storage.operation_log import GroupCommit
 from backend.storage.receipts import ReceiptStore
 
 CITIZEN = Party("citizen", "c1", "李女士")
@@ -268,6 +270,53 @@ async def test_what_one_flight_leaves_takes_the_next(mongo: FailingMongo) -> Non
         commits = node.store.commits
         assert (commits.documents, commits.waiting) == (300, 0)
         assert commits.batches <= 10
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_landed_without_an_answer_is_announced_and_in_the_lists(
+    mongo: FailingMongo, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """At once, or `late`: after it was looked for in vain."""
+    insert: Any = GroupCommit._insert
+    lost: list[list[dict[str, Any]]] = []
+
+    async def losing(self: GroupCommit, documents: list[dict[str, Any]]) -> Any:
+        if not lost:
+            lost.append(documents)
+            if not late:
+                await insert(self, documents)
+            raise AutoReconnect("the line is gone")
+        if late and len(lost) == 1:
+            lost.append(documents)
+            await insert(self, lost[0])
+        return await insert(self, documents)
+
+    async with two_nodes(mongo.url) as (node, other):
+        conversation = await opened(node)
+
+        async def listed(seq: int) -> None:
+            async with asyncio.timeout(20):
+                while (await other.store.list_states({"_id": conversation}, limit=1))[0].last_seq != seq:
+                    await asyncio.sleep(0.01)
+
+        citizen = Writer((node, other), conversation, CITIZEN, random.Random(0))
+        clerk = Writer((node, other), conversation, Party("staff", "s1"), random.Random(0))
+        await citizen.ask(node, new_id(), "eins")
+        await listed(2)
+        monkeypatch.setattr(GroupCommit, "_insert", losing)
+        cid = new_id()
+        with pytest.raises(Unavailable):
+            await citizen.ask(node, cid, "zwei")
+        if late:
+            assert (await clerk.ask(node, new_id(), "drei")).operation.seq == 4
+        last = await other.store.read(conversation, 1)
+        async with asyncio.timeout(20):
+            while {o.seq for o in node.announced} != {1, *(o.seq for o in last)}:
+                await asyncio.sleep(0.01)
+        await listed(last[-1].seq)
+        assert (await citizen.ask(node, cid, "zwei")).dup
+        assert [o.seq for o in await whole_log(other, conversation)] == list(range(1, 5 if late else 4))
 
 
 @pytest.mark.timeout(120)

@@ -51,7 +51,7 @@ def ack_before_commit() -> None:
         task = asyncio.ensure_future(write())
         _background.add(task)
         task.add_done_callback(_background.discard)
-        return {"ok": 1}
+        return {"n": len(documents), "ok": 1}
 
     _inserting(later)
 

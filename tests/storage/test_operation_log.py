@@ -96,7 +96,7 @@ async def held(services: Services, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
     monkeypatch.setattr(GroupCommit, "_insert", holding)
     yield held
-    monkeypatch.setattr(GroupCommit, "_insert", lambda *_: asyncio.sleep(0, {"ok": 1}))
+    monkeypatch.setattr(GroupCommit, "_insert", lambda _, documents: asyncio.sleep(0, {"n": len(documents), "ok": 1}))
     for _, event in held.under_way:
         event.set()
     await commits.close()
@@ -138,6 +138,16 @@ async def test_under_load_one_insert_is_under_way_and_takes_what_gathers(
     assert held.numbers == [[5, 6, 7, 8]], "one at a time"
     await held.let_go(0)
     assert [len(numbers) for numbers in held.numbers] == [operation_log.MANY], "there is enough: nobody waits for more"
+
+
+async def test_an_answer_that_counts_too_few_says_nothing(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    landed: list[Landed] = []
+    commits = GroupCommit(services.database.native["landings"], services.database.abandoned)
+    monkeypatch.setattr(GroupCommit, "_insert", lambda *_: asyncio.sleep(0, {"n": 1, "ok": 1}))
+    commits.insert([{"_id": 1}, {"_id": 2}], landed.append)
+    await commits.close()
+    assert landed[0].committed == 0
+    assert isinstance(landed[0].error, Unavailable)
 
 
 async def test_what_is_cut_off_is_not_known_and_what_waits_is_told_so(held: Held) -> None:
