@@ -32,7 +32,7 @@ from chat.wire import EventPacket, encode
 #: Waiting bytes that count as one waiting packet: 256 packets are as full as 1 MB.
 BYTES_PER_PACKET = 4096
 #: People who may begin to connect to one process; see docs/operations.md.
-CONNECTS_PER_SECOND = 150.0
+CONNECTS_PER_SECOND = 75.0
 #: How often the loop's lag is measured, and the weight of the latest measurement.
 _LAG_SECONDS, _LATEST = 0.25, 0.5
 

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     """Requests a minute for one session, or for one address without a session."""
     chat_events_per_second: float = Field(default=15.0, gt=0)
     """Events one socket may send in the long run; four times as many at once."""
-    chat_connects_per_second: float = Field(default=150.0, gt=0)
+    chat_connects_per_second: float = Field(default=75.0, gt=0)
     """People who may begin to connect to one server process; the others are told when to come."""
     chat_rights_seconds: float = Field(default=15.0, gt=0, le=15)
     """How old the rights of those behind open sockets may be, whether they say something or not."""

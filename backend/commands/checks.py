@@ -17,8 +17,9 @@ from backend.domain.errors import DomainError
 FREE_BYTES = 200 * 2**20
 """Below this much room nothing is started: photographs and logs need some, too."""
 
-BACKLOG = 4096
-"""Connections that may wait to be accepted when everybody comes back at once; the kernel's somaxconn bounds it."""
+BACKLOG = 256
+"""Connections that may wait to be accepted. The event loop takes all that wait in one turn, and whoever talks waits for
+that turn; when everybody comes back at once the others wait in the kernel, which tries again after a second."""
 
 _MOST_FILES = 262_144
 _ENOUGH_FILES = 16_384

@@ -60,11 +60,11 @@ class Client:
             pause = 0.0 if first else min(30.0, 2.0**failed) * random.random()
             first = False
             await asyncio.sleep(max(pause, held * (1 + 0.2 * random.random())))
-            held = 0.0
+            held, connected = 0.0, False
             try:
                 async with asyncio.timeout(_PATIENCE):
                     reader = await self._connect()
-                failed = 0
+                failed, connected = 0, True
                 await self._listen(reader)
             except Refused as refused:
                 self.refusals += 1
@@ -81,7 +81,8 @@ class Client:
                         self.final = str(refused)
             except (OSError, EOFError, TimeoutError) as error:
                 failed += 1
-                self._crowd.lost[type(error).__name__] += 1
+                if not connected:  # to lose what one had is no attempt that failed
+                    self._crowd.lost[type(error).__name__] += 1
             finally:
                 self.online = False
                 self._hang_up()
