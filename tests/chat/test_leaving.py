@@ -223,6 +223,17 @@ async def test_a_socket_that_comes_while_the_others_go_is_refused_with_a_time(
         leaving.cancel()
 
 
+async def begun_to_leave(leaver: Leaver) -> asyncio.Task[None]:
+    """The node leaves, and has gone as far as it goes by itself."""
+    leaving = asyncio.create_task(leave(leaver.app, unnoticed=0, seconds=0))
+    async with asyncio.timeout(20):
+        while not leaver.app_leaves:
+            await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return leaving
+
+
 async def test_a_socket_that_is_full_is_told_when_it_takes_something_again(
     leaver: Leaver, clerk: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,12 +247,7 @@ async def test_a_socket_that_is_full_is_told_when_it_takes_something_again(
             while chat.transport.takes(connection):
                 chat.transport.push("op", b'"' + b"x" * 30_000 + b'"', [connection])
                 await asyncio.sleep(0)
-        leaving = asyncio.create_task(leave(leaver.app, unnoticed=0, seconds=0))
-        async with asyncio.timeout(20):
-            while not leaver.app_leaves:
-                await asyncio.sleep(0)
-        for _ in range(20):
-            await asyncio.sleep(0)
+        leaving = await begun_to_leave(leaver)
         way.heal()
         await asyncio.wait_for(asyncio.gather(leaving, desk.gone.wait()), 60)
         data, _ = desk.kick
@@ -256,12 +262,7 @@ async def test_who_is_just_being_connected_is_refused_before_the_node_ends(leave
     async with asyncio.timeout(20):
         while not leaver.app[CHAT].connections.arriving:
             await asyncio.sleep(0)
-    leaving = asyncio.create_task(leave(leaver.app, unnoticed=0, seconds=0))
-    async with asyncio.timeout(20):
-        while not leaver.app_leaves:
-            await asyncio.sleep(0)
-    for _ in range(20):
-        await asyncio.sleep(0)
+    leaving = await begun_to_leave(leaver)
     assert not leaving.done()
     leaver.line.heal()
     await asyncio.wait_for(leaving, 20)
