@@ -273,12 +273,16 @@ class ConsultationStore:
         return document["_id"] if document else None
 
     async def save_talk(self, states: Iterable[Consultation]) -> None:
-        """Refresh what talk changed in cached states; older ones than what is there change nothing.
+        """Refresh what talk changed in cached states; older ones than what is there change nothing, nor do those of
+        an epoch that is over: their numbers are none of the log as it is, which would go on behind them.
 
         All else in them was written with the operation that changed it, up to a number below these.
         """
         updates = [
-            UpdateOne({"_id": state.id, "last_seq": {"$lt": state.last_seq}}, {"$set": talk_value(state)})
+            UpdateOne(
+                {"_id": state.id, "epoch": state.epoch, "last_seq": {"$lt": state.last_seq}},
+                {"$set": talk_value(state)},
+            )
             for state in states
         ]
         if updates:

@@ -119,6 +119,24 @@ async def test_a_node_that_ran_through_it_reads_the_log_anew(services: Services,
     assert [op["body"]["text"] for op in log if op["kind"] == "message"] == [GREETING, "这句接在后面"]
 
 
+async def test_lists_that_a_node_still_writes_of_before_leave_no_hole_in_the_log(
+    services: Services, talk: Talk
+) -> None:
+    phone, _, conv, backup = talk
+    await phone.send(conv, "这句丢失")
+    lost = await services.consultation_store.state(conv)
+    assert lost is not None
+    await put_back(services, backup)
+    await services.consultation_epochs.raise_all(datetime.now(UTC))
+    await services.consultation_store.save_talk([lost])  # as it does some moments after the talk
+    state = await services.consultation_store.state(conv)
+    assert state is not None
+    assert state.last_seq == lost.last_seq - 1
+    await phone.send(conv, "这句接在后面")
+    log = await log_of(services, conv, Audience.CITIZEN)
+    assert [op["seq"] for op in log] == list(range(1, len(log) + 1))
+
+
 async def test_a_node_that_ran_through_it_says_nobody_read_what_is_gone(
     services: Services, talk: Talk, clerk: Caller
 ) -> None:
