@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from backend.domain.access import Actor
 from backend.domain.consultation_operations import Audience
 from backend.domain.errors import RateLimited, Unavailable
+from backend.under_way import UnderWay
 from chat.order import SendOrder
 
 #: Events one socket may send a second in the long run; four times as many at once.
@@ -51,40 +51,12 @@ class Connection:
         self._refilled = self.looked_at
         self._turns: dict[str, deque[asyncio.Future[None]]] = {}
         self._typed: dict[str, float] = {}
-        self._under_way = 0
-        self._answered: asyncio.Event | None = None
+        self.asked = UnderWay()
+        """What this socket asked for and has no answer to yet."""
 
     @property
     def audience(self) -> Audience:
         return Audience.CITIZEN if self.namespace == "/citizen" else Audience.STAFF
-
-    @property
-    def busy(self) -> bool:
-        """Whether something that it asked for is under way."""
-        return self._under_way > 0
-
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        """An event of this socket is being done within."""
-        self.begin()
-        try:
-            yield
-        finally:
-            self.end()
-
-    def begin(self) -> None:
-        self._under_way += 1
-
-    def end(self) -> None:
-        self._under_way -= 1
-        if not self._under_way and self._answered is not None:
-            self._answered.set()
-
-    async def all_answered(self) -> None:
-        """Return at a moment when nothing that this socket asked for is under way."""
-        while self._under_way:
-            self._answered = asyncio.Event()
-            await self._answered.wait()
 
     def spend(self) -> None:
         """Count one event. Raises `RateLimited`."""
@@ -176,32 +148,10 @@ class Connections:
         self.per_second = per_second
         self.leaving = False
         """Whether sockets are being sent elsewhere: none is taken any more."""
-        self._arriving = 0
-        self._arrived: asyncio.Event | None = None
+        self.arriving = UnderWay()
+        """Whoever is being looked at, and is neither taken nor refused yet."""
         self._by_sid: dict[str, Connection] = {}
         self._by_person: defaultdict[tuple[str, str], set[Connection]] = defaultdict(set)
-
-    @property
-    def arriving(self) -> int:
-        """How many are being looked at, and are neither taken nor refused yet."""
-        return self._arriving
-
-    @contextmanager
-    def looking(self) -> Iterator[None]:
-        """Whoever wants to connect is looked at within."""
-        self._arriving += 1
-        try:
-            yield
-        finally:
-            self._arriving -= 1
-            if not self._arriving and self._arrived is not None:
-                self._arrived.set()
-
-    async def all_arrived(self) -> None:
-        """Return at a moment when everybody who came was taken or refused."""
-        while self._arriving:
-            self._arrived = asyncio.Event()
-            await self._arrived.wait()
 
     def add(self, connection: Connection) -> None:
         """Raises `RateLimited` above `MAX_SOCKETS` of one person, `NodeLeaves` when sockets go elsewhere."""

@@ -36,7 +36,7 @@ async def send_elsewhere(connections: Connections, transport: Transport, seconds
     for number, connection in enumerate(waiting):
         going.append(asyncio.create_task(_send_away(connection, transport), name="send-away"))
         await asyncio.sleep(max(0.0, deadline - loop.time()) / (len(waiting) - number))
-    arriving = asyncio.create_task(connections.all_arrived(), name="all-arrived")
+    arriving = asyncio.create_task(connections.arriving.all_ended(), name="all-arrived")
     await asyncio.wait([*going, arriving], timeout=ANSWERS_SECONDS + 1)
     arriving.cancel()
     return len(waiting)
@@ -45,11 +45,13 @@ async def send_elsewhere(connections: Connections, transport: Transport, seconds
 async def _send_away(connection: Connection, transport: Transport) -> None:
     try:
         async with asyncio.timeout(ANSWERS_SECONDS):
-            await connection.all_answered()
+            await connection.asked.all_ended()
             while not transport.takes(connection):  # what is said to it now would be lost when the node ends
                 await asyncio.sleep(_RETRY_STUCK)
-                await connection.all_answered()
+                await connection.asked.all_ended()
     except TimeoutError:
         # its client asks again elsewhere, with the same cid
-        log.warning("socket_left_without_an_answer", busy=connection.busy, stuck=not transport.takes(connection))
+        log.warning(
+            "socket_left_without_an_answer", asked=connection.asked.count, stuck=not transport.takes(connection)
+        )
     await transport.kick(connection, CODE, round(random.uniform(0.05, _SPREAD_SECONDS), 2))

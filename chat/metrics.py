@@ -98,7 +98,8 @@ def _commits(store: ConsultationStore) -> Iterable[Metric]:
     yield counter(
         "banshi_chat_commits",
         "Writes to the log: `ok`; `partial`: a retry, or another process was first, which is taken again;"
-        " `unknown`: MongoDB did not say, which senders ask again; `error`: a defect.",
+        " `unknown`: MongoDB did not say, which senders ask again; `unsent`: there was no primary; `error`:"
+        " a defect.",
         _by(commits.outcomes),
         ["outcome"],
     )

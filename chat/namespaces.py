@@ -74,7 +74,7 @@ class _Begun(Generic[R]):
         self._answer = answer
         self._began = time.perf_counter()
         self._arrival = connection.order.arrived() if cid else 0
-        connection.begin()
+        connection.asked.begin()
 
     def admit(self) -> None:
         """Whether it may be done now. Raises what refuses it."""
@@ -99,7 +99,7 @@ class _Begun(Generic[R]):
         self._tell(refusal(error))
 
     def _tell(self, ack: Ack) -> None:
-        self._connection.end()
+        self._connection.asked.end()
         self._counters.answer(self._event, ack, self._began)
         self._answer(ack)
 
@@ -161,7 +161,7 @@ class ChatNamespace(LeanNamespace):
         if connection is None:
             answer = refusal(Unauthenticated())
         else:
-            with connection.answering():
+            with connection.asked.one():
                 answer = await self._answer(event, connection, args)
         self._hub.counters.answer(UNKNOWN if known is None else event, answer, began)
         return answer if known is None or known.acked or connection is None else None
@@ -186,7 +186,7 @@ class ChatNamespace(LeanNamespace):
         return True
 
     async def _connect(self, sid: str, auth: Any) -> None:
-        with self._connections.looking():
+        with self._connections.arriving.one():
             await self._admit(sid, auth)
 
     async def _admit(self, sid: str, auth: Any) -> None:

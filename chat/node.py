@@ -159,7 +159,7 @@ class ChatNode:
     async def leave(self, seconds: float) -> None:
         """Send every socket to another node within about `seconds`, answering what it asked before."""
         told = await send_elsewhere(self.connections, self.transport, seconds)
-        log.info("sockets_sent_elsewhere", sockets=told)
+        log.info("sockets_sent_elsewhere", node=self.hub.node, sockets=told)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

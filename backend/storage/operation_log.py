@@ -19,12 +19,13 @@ from functools import partial
 from typing import Any
 
 import structlog
-from pymongo.errors import PyMongoError
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from backend.domain.errors import Unavailable
 from backend.measures import Histogram, Tally, count
 from backend.storage.abandoned import AbandonedTransactions
 from backend.storage.database import Document, NativeCollection
+from backend.under_way import UnderWay
 
 log = structlog.get_logger()
 
@@ -67,11 +68,14 @@ Heard = Callable[[Landed], None]
 
 
 class _Flight:
-    __slots__ = ("documents", "heard")
+    __slots__ = ("documents", "heard", "open")
 
-    def __init__(self, documents: Sequence[Document], heard: Heard) -> None:
+    def __init__(self, documents: Sequence[Document], heard: Heard, open_: UnderWay) -> None:
+        """Under way in `open_` until it has landed."""
         self.documents = documents
         self.heard: Heard | None = heard
+        self.open = open_
+        open_.begin()
 
     def land(self, committed: int, error: Exception | None = None, *, sent: bool = True) -> None:
         """Say so, once."""
@@ -82,6 +86,8 @@ class _Flight:
             heard(Landed(committed, error, sent))
         except Exception:  # whoever asked, the others' flights go on
             log.exception("landing_not_taken")
+        finally:
+            self.open.end()
 
 
 def meaning_of_duplicate(error: Mapping[str, Any]) -> Exception:
@@ -103,6 +109,7 @@ class GroupCommit:
         self._waiting: deque[_Flight] = deque()
         self._flying: set[asyncio.Task[None]] = set()
         self._start: asyncio.Handle | None = None  # of the next batch
+        self._open = UnderWay()  # flights
         self.waiting = 0  # documents that are not yet sent
         self.batches = 0
         self.documents = 0
@@ -110,12 +117,12 @@ class GroupCommit:
         self._landed = float("-inf")  # when the last one did
         self.sizes = Histogram((1, 2, 5, 10, 20, 50, 100, 200, MAX_BATCH))
         self.seconds = Histogram((0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5))
-        self.outcomes: Tally = dict.fromkeys(("ok", "partial", "unknown", "error"), 0)
+        self.outcomes: Tally = dict.fromkeys(("ok", "partial", "unknown", "unsent", "error"), 0)
 
     def insert(self, documents: Sequence[Document], heard: Heard) -> None:
         """Insert documents that follow each other. `heard` is called once, with how far they came, when they are
         committed (majority, journaled) or are not. Flights go in the order of the calls."""
-        flight = _Flight(documents, heard)
+        flight = _Flight(documents, heard, self._open)
         if self.waiting >= MAX_WAITING:
             flight.land(0, Unavailable("系统繁忙，消息尚未送达，请稍后重试。"), sent=False)
             return
@@ -125,12 +132,10 @@ class GroupCommit:
             self._start = asyncio.get_running_loop().call_soon(self._begin)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
-        while self._flying or self._waiting:
-            if self._flying:
-                await asyncio.wait(self._flying)
-            else:
-                await asyncio.sleep(GATHER_SECONDS)
+        """Wait until everything has landed, and what landed it has ended."""
+        await self._open.all_ended()
+        if self._flying:
+            await asyncio.wait(self._flying)
 
     def _begin(self) -> None:
         """Let a batch go, unless one that lands is to begin it or there is to be more in it."""
@@ -165,9 +170,9 @@ class GroupCommit:
             self._begin()
 
     @staticmethod
-    def _fail(flights: Iterable[_Flight]) -> None:
+    def _fail(flights: Iterable[_Flight], *, sent: bool = True) -> None:
         for flight in flights:
-            flight.land(0, _unknown())
+            flight.land(0, _unknown(), sent=sent)
 
     def _is_loaded(self) -> bool:
         return self.last_batch >= FEW and time.monotonic() - self._landed < LOADED_SECONDS
@@ -199,6 +204,9 @@ class GroupCommit:
                     reply = await self._insert(documents)
                 finally:  # what is done with the answer is not the database's time
                     self.seconds.add(time.perf_counter() - began)
+        except ServerSelectionTimeoutError:  # there was nobody to send it to
+            count(self.outcomes, "unsent")
+            self._fail(batch, sent=False)
         except (PyMongoError, asyncio.CancelledError) as error:
             count(self.outcomes, "unknown")
             self._fail(batch)

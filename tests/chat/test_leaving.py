@@ -189,7 +189,7 @@ async def test_what_a_socket_asked_is_answered_before_it_is_sent_away(
         message = {"conv": conv, "cid": "c1f2f9a0-2f7e-4a53-8f0b-6a1d4d0a0002", "body": {"text": "请讲"}}
         answer = await desk.ask("msg:send", message)
         async with asyncio.timeout(20):
-            while not any(each.busy for each in leaver.app[CHAT].connections):
+            while not any(each.asked.count for each in leaver.app[CHAT].connections):
                 await asyncio.sleep(0)
         leaving = asyncio.create_task(leave(leaver.app, unnoticed=0, seconds=0))
         async with asyncio.timeout(20):
@@ -260,7 +260,7 @@ async def test_who_is_just_being_connected_is_refused_before_the_node_ends(leave
     leaver.line.hold("down")  # whose ticket it is does not arrive
     connecting = asyncio.create_task(late.connect(leaver, ticket))
     async with asyncio.timeout(20):
-        while not leaver.app[CHAT].connections.arriving:
+        while not leaver.app[CHAT].connections.arriving.count:
             await asyncio.sleep(0)
     leaving = await begun_to_leave(leaver)
     assert not leaving.done()

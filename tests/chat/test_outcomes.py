@@ -117,7 +117,7 @@ async def test_an_acknowledgement_that_cannot_be_made_is_a_problem_and_the_other
     assert [answer and answer["ok"] for answer in answers] == [False, True, True]
     assert answers[0] is not None
     assert answers[0]["problem"]["code"] == "internal-error"
-    assert not any(connection.busy for connection in server.app[CHAT].connections)
+    assert not any(connection.asked.count for connection in server.app[CHAT].connections)
 
 
 def test_an_answer_that_cannot_be_written_is_tried_once_and_nothing_is_under_way_any_more() -> None:
@@ -129,9 +129,7 @@ def test_an_answer_that_cannot_be_written_is_tried_once_and_nothing_is_under_way
         raise ConnectionResetError
 
     begun: _Begun[Any] = _Begun(Counters(), connection, "msg:send", "k", "c", lambda _: ok(), answer)
-    assert connection.busy
+    assert connection.asked.count == 1
     turn = Turn(Request(Party("citizen", "x"), "c", ""), begun)
     turn.answer(None)  # type: ignore[arg-type]  # the acknowledgement does not look at it
-    assert (tried, connection.busy) == ([ok()], False)
-    connection.begin()
-    assert connection.busy  # was counted down once
+    assert (tried, connection.asked.count) == ([ok()], 0)  # was counted down once

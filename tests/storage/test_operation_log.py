@@ -14,6 +14,7 @@ import pytest
 from backend.composition import Services
 from backend.domain.errors import Unavailable
 from backend.storage import operation_log
+from backend.storage.database import Database
 from backend.storage.operation_log import GroupCommit, Landed
 
 
@@ -162,3 +163,34 @@ async def test_what_is_cut_off_is_not_known_and_what_waits_is_told_so(held: Held
     assert sorted(landed[0] for landed in held.landed) == [1, 2, 3, 4, 5, 6]
     assert all(isinstance(landed[1].error, Unavailable) for landed in held.landed)
     assert held.commits.waiting == 0
+
+
+async def test_what_nobody_could_be_found_to_send_to_is_known_not_to_be_there(
+    services: Services, unused_tcp_port: int
+) -> None:
+    landed: list[Landed] = []
+    nobody = Database.connect(f"mongodb://127.0.0.1:{unused_tcp_port}", "nowhere", timeout=0.05)
+    commits = GroupCommit(nobody.native["landings"], services.database.abandoned)
+    commits.insert([{"_id": 1}, {"_id": 2}], landed.append)
+    await commits.close()
+    await nobody.close()
+    assert [(each.committed, type(each.error), each.sent) for each in landed] == [(0, Unavailable, False)]
+    assert commits.outcomes["unsent"] == 1
+
+
+async def test_who_closes_waits_for_what_gathers_and_for_what_is_tried_again(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operation_log, "LOADED_SECONDS", 1000.0)
+    held.insert(1, 2, 3, 4)
+    await turns()
+    await held.let_go(0)
+    held.insert(5)  # gathers
+    closing = asyncio.create_task(held.commits.close())
+    async with asyncio.timeout(20):
+        while not held.under_way:
+            await asyncio.sleep(operation_log.GATHER_SECONDS)
+    assert not closing.done()
+    await held.let_go(0)
+    await asyncio.wait_for(closing, 20)
+    assert [landed[0] for landed in held.landed] == [1, 5]
