@@ -46,6 +46,7 @@ class Options:
     messages: int
     in_flight: int
     receipts: bool
+    per_second: float | None
 
 
 async def profile(options: Options) -> None:
@@ -71,7 +72,10 @@ async def profile(options: Options) -> None:
             processes |= {"mongod": mongo.pid or 0, "redis": redis.pid or 0, "generator": load.pid}
             watching = _begin(options.how, processes[options.watch], found)
             before = {name: cpu_of(pid) for name, pid in processes.items()}
-            outcome = await load.closed(options.messages, in_flight=options.in_flight, receipts=options.receipts)
+            if options.per_second:
+                outcome = await load.open(options.messages, per_second=options.per_second)
+            else:
+                outcome = await load.closed(options.messages, in_flight=options.in_flight, receipts=options.receipts)
             spent = {n: (cpu_of(pid) - before[n]) / options.messages * 1e6 for n, pid in processes.items()}
             if watching is not None:
                 watching.send_signal(signal.SIGINT)
@@ -155,6 +159,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=8_000)
     parser.add_argument("--in-flight", type=int, default=1)
     parser.add_argument("--receipts", action="store_true")
+    parser.add_argument("--per-second", type=float, help="messages at fixed times, so many a second, however many wait")
     quiet()
     uvloop.run(profile(Options(**vars(parser.parse_args()))))
     return 0

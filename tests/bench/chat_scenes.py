@@ -85,6 +85,14 @@ class Bench:
         await join_peer(load, [running], self.pairs)
         return Side("bare echo", load, {"a": running.pid})
 
+    async def insert_side(self, stack: AsyncExitStack) -> Side:
+        """Bare echo with one journaled insert, in one process."""
+        command = [sys.executable, "-m", "tests.bench.peers.insert"]
+        running = stack.enter_context(peer(command, self.peer_environment, self.folder / "insert.log"))
+        load = await stack.enter_async_context(generator())
+        await join_peer(load, [running], self.pairs)
+        return Side("echo + insert", load, {"a": running.pid, "mongod": self.peer_stores["mongod"]})
+
     async def peer_side(self, stack: AsyncExitStack, name: str, command: list[str]) -> Side:
         """A durable peer in two processes, senders on one and readers on the other."""
         servers = stack.enter_context(peers(command, self.peer_environment, name.replace(" ", "-"), self.folder))
@@ -99,11 +107,21 @@ class Bench:
                 await one(side)
         print(f"chat: {kind}: done", file=sys.stderr)
 
-    async def closed(self, kind: str, sides: list[Side], *, in_flight: int, receipts: bool = False) -> None:
+    async def closed(self, kind: str, sides: list[Side], *, in_flight: int) -> None:
         """Closed loop on all sides."""
         for side in sides:
-            await side.warm_up(kind, self.seconds, in_flight=in_flight, receipts=receipts)
-        await self.interleaved(kind, sides, lambda side: side.closed(kind, in_flight=in_flight, receipts=receipts))
+            await side.warm_up(kind, self.seconds, in_flight=in_flight)
+        await self.interleaved(kind, sides, lambda side: side.closed(kind, in_flight=in_flight))
+
+    async def receipts(self, side: Side) -> None:
+        """Closed loop with and without receipts, in turn."""
+        kinds = {"no receipts": False, "receipts": True}
+        for kind, told in kinds.items():
+            await side.warm_up(kind, self.seconds, in_flight=1, receipts=told)
+        for _ in range(self.rounds):
+            for kind, told in kinds.items():
+                await side.closed(kind, in_flight=1, receipts=told)
+        print("chat: receipts: done", file=sys.stderr)
 
 
 async def crossing(bench: Bench) -> Tables:
@@ -121,16 +139,17 @@ async def crossing(bench: Bench) -> Tables:
             print(f"chat: without Node's rows: {error}", file=sys.stderr)
         await bench.closed("1", sides, in_flight=1)
         await bench.closed("8", sides, in_flight=8)
+        paced = [ours, bare, await bench.insert_side(stack), *sides[2:]]
         await bench.interleaved(
-            "open", sides, lambda side: side.open("open", per_second=PER_SECOND, seconds=bench.seconds * 1.5)
+            "open", paced, lambda side: side.open("open", per_second=PER_SECOND, seconds=bench.seconds * 1.5)
         )
-        await bench.closed("receipts", [ours], in_flight=1, receipts=True)
+        await bench.receipts(ours)
         tables = {
             f"{bench.pairs} pairs across two workers, 1 in flight each": [s.row("1", bare) for s in sides],
             f"{bench.pairs} pairs across two workers, 8 in flight each": [s.row("8", bare) for s in sides],
-            f"{PER_SECOND:.0f} messages a second, open loop": [s.row("open", bare) for s in sides],
+            f"{PER_SECOND:.0f} messages a second, open loop": [s.row("open", bare) for s in paced],
         }
-        plain, told = ours.row("1"), ours.row("receipts")
+        plain, told = ours.row("no receipts"), ours.row("receipts")
         tables["readers tell receipts, across two workers, 1 in flight"] = [
             plain | {"server": "ours, no receipts"},
             told | {"server": "ours, receipts"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import socketio
@@ -17,8 +18,15 @@ from aiohttp import web
 
 from chat.sockets import Json
 
+Store = Callable[[dict[str, Any]], Awaitable[None]]
+
 
 async def main() -> None:
+    await serve(echo())
+
+
+def echo(store: Store | None = None) -> socketio.AsyncServer:
+    """The server; `store` is waited for before a message is forwarded."""
     server = socketio.AsyncServer(async_mode="aiohttp", transports=["websocket"], json=Json)
     pairs: defaultdict[str, list[str]] = defaultdict(list)
     partner: dict[str, str] = {}
@@ -30,12 +38,14 @@ async def main() -> None:
             partner[pair[0]], partner[pair[1]] = pair[1], pair[0]
 
     async def send(sid: str, data: dict[str, Any]) -> dict[str, Any]:
+        if store is not None:
+            await store(data)
         await server.emit("op", data, to=partner[sid])
         return {"ok": True}
 
     server.on("connect", connect)
     server.on("msg:send", send)
-    await serve(server)
+    return server
 
 
 async def serve(server: socketio.AsyncServer) -> None:
