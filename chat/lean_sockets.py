@@ -79,6 +79,7 @@ class LeanWebSocket(WebSocket):  # type: ignore[misc]  # python-engineio has no 
             max_msg_size=self.server.max_http_buffer_size,
             compress=False,
             decode_text=False,
+            autoping=False,
             timeout=_CLOSE_SECONDS,
         )
         self.protocol = environ["aiohttp.request"].protocol
@@ -173,10 +174,13 @@ class LeanSocket(AsyncSocket):  # type: ignore[misc]  # python-engineio has no t
         read, second = 0, time.monotonic()
         while not self.closed:
             message = await wire.receive()
-            if message.type is not WSMsgType.TEXT:
-                return _NOT_SUPPORTED if message.type is WSMsgType.BINARY else 1000
             data = message.data
-            if data == b"3":
+            if message.type is not WSMsgType.TEXT:
+                if message.type is WSMsgType.PING:  # answered here, since it counts like every other packet
+                    self.queue.lay(b"\x8a%c%b" % (len(data), data))
+                elif message.type is not WSMsgType.PONG:
+                    return _NOT_SUPPORTED if message.type is WSMsgType.BINARY else 1000
+            elif data == b"3":
                 self.last_ping = None
             elif data == b"1":  # the client ends it
                 return 1000

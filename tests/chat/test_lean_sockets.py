@@ -231,6 +231,24 @@ async def test_who_sends_too_much_is_read_slowly_and_others_are_not(site: Site) 
     assert len(site.echo.heard) < 1_000
 
 
+async def test_pings_are_answered_and_count_like_packets(site: Site) -> None:
+    site.server.eio.packets_per_second = 50.0
+    loud, other = await site.open(autoping=False), await site.connect()
+    await loud.send_str("40/citizen,{}")
+    assert (await loud.receive_str(timeout=20)).startswith("40/citizen,")
+    await loud.ping(b"there?")
+    answered = await loud.receive(timeout=20)
+    assert (answered.type, answered.data) == (WSMsgType.PONG, b"there?")
+    for _ in range(1_000):
+        await loud.ping()
+        await loud.pong()
+    await loud.send_str('42/citizen,["after the pings"]')
+    for number in range(20):
+        await other.send_str(f'42/citizen,{number}["say"]')
+        assert (await answer(other))["event"] == "say"
+    assert ("after the pings",) not in site.echo.heard
+
+
 async def test_a_callback_of_a_client_reaches_who_asked(site: Site) -> None:
     wire = await site.connect()
     answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
