@@ -147,6 +147,10 @@ _TYPE_DETAILS: dict[str, str] = {
 }
 
 
+#: Findings that are told of one by one: a body of nothing but mistakes must not be answered with ten times its size.
+MAX_FIELD_PROBLEMS = 50
+
+
 def field_problems(found: Iterable[Mapping[str, Any]], prefix: str = "") -> list[FieldProblem]:
     """Pydantic's findings as field problems; neither the input nor pydantic's English is passed on."""
     return [
@@ -163,6 +167,7 @@ def field_problems(found: Iterable[Mapping[str, Any]], prefix: str = "") -> list
 
 def invalid_input(error: ValidationError, prefix: str = "") -> errors.InvalidInput:
     """What a failed validation says to the user, in words alone; the fields' names are in `field` and `errors`."""
-    found = field_problems(error.errors(include_url=False, include_input=False, include_context=False), prefix)
-    detail = found[0].detail if len(found) == 1 else f"有 {len(found)} 处填写不正确，请逐项核对。"
+    findings = error.errors(include_url=False, include_input=False, include_context=False)
+    found = field_problems(findings[:MAX_FIELD_PROBLEMS], prefix)
+    detail = found[0].detail if len(findings) == 1 else f"有 {len(findings)} 处填写不正确，请逐项核对。"
     return errors.InvalidInput(detail, field=found[0].field, errors=[item.model_dump() for item in found])

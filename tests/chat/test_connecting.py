@@ -153,6 +153,16 @@ async def test_what_is_not_understood_is_answered_clearly(connect: Connect, citi
     assert all(answer is not None and answer["retry"] is False for _, answer in answers)
 
 
+async def test_a_packet_of_nothing_but_mistakes_is_not_answered_with_many_times_its_size(
+    connect: Connect, citizen: Caller, office: Office
+) -> None:
+    phone = await connect(citizen)
+    answer = await phone.once("beat", {f"x{number}": 1 for number in range(5_000)})
+    assert answer is not None
+    problem = answer["problem"]
+    assert (problem["code"], len(problem["errors"]), "5000" in problem["detail"]) == ("invalid-input", 50, True)
+
+
 @pytest.mark.parametrize("text", ["", "  \n", "字" * 2001, "a\x00b", "\x1b[31m", "\ud83d"])
 async def test_what_cannot_be_said_is_refused_and_the_socket_lives_on(
     connect: Connect, citizen: Caller, office: Office, text: str
