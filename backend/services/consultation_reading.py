@@ -11,7 +11,7 @@ from backend.domain.access import Actor, Permission, Role, allows, require
 from backend.domain.consultation_operations import Operation, Party, view_for
 from backend.domain.consultations import Consultation, State, Watermarks
 from backend.domain.errors import NotFound, Unavailable
-from backend.services.consultation_base import ConsultationBase, audience_of, may_read, party_of
+from backend.services.consultation_base import ConsultationBase, audience_of, may_read, party_of, target_of
 from backend.services.consultation_turns import Outcome
 from backend.storage.consultations import Belonging
 from backend.storage.receipts import Moved
@@ -108,12 +108,14 @@ class ConsultationReading(ConsultationBase):
     ) -> Receipt:
         """Move one's own watermarks forward, never back, and tell the other side.
 
-        Only of those who talk: who supervises reads without being shown as the side that has read.
+        Only of those who may talk here: who supervises, and who handed it over, reads without being shown as the side
+        that has read.
         `committed` is an epoch and a number the caller knows to be in its log: up to it nothing has to be read.
         Nobody receives what is not there. Returns when it is written; raises as `get`, and `Unavailable`.
         """
         require(actor, Permission.SPEAK)
         state = await self.get(actor, consultation_id)
+        require(actor, Permission.SPEAK, target_of(state))
         self._log.learned(state)
         newest = _newest(state, state.last_seq, committed)
         reader = party_of(actor)
@@ -139,8 +141,10 @@ class ConsultationReading(ConsultationBase):
         if known is None:
             return False
         state, last_seq = known
-        if max(delivered, read) > _newest(state, last_seq, committed) or not may_read(actor, state):
+        if max(delivered, read) > _newest(state, last_seq, committed):
             return False
+        if not allows(actor, Permission.SPEAK, target_of(state)):
+            return False  # by what is known here, which may be old
         reader = party_of(actor)
 
         def heard(moved: Moved | Unavailable) -> None:

@@ -26,7 +26,7 @@ from chat.node import ChatNode
 from chat.rights import MANY, Rights
 from config.settings import Settings
 from tests.callers import Caller
-from tests.chat.conftest import Connect, Office, follow, node, question
+from tests.chat.conftest import GREETING, Connect, Office, follow, node, question
 from tests.conftest import LoginStaff
 
 SOON = 0.3  # in the place of 15 seconds
@@ -403,3 +403,24 @@ async def test_thousands_of_silent_sockets_cost_a_handful_of_queries(
     assert found["k7"] == Actor("citizen", "c7", frozenset({Role.CITIZEN}), session_id="k7")
     assert queries.count("sessions") == len(ids) // MANY + 1
     assert len(queries) <= len(ids) // MANY + 4
+
+
+async def test_who_handed_it_over_reads_on_without_being_shown_as_the_side_that_has_read(
+    connect: Connect, citizen: Caller, clerk: Caller, office: Office
+) -> None:
+    desk, phone = await connect(clerk), await connect(citizen)
+    conv = await question(phone, office)
+    await desk.until_texts(conv, GREETING)
+    version = desk.logs[conv].header["version"]
+    post = office.other_post.id
+    await desk.act("conv:transfer", conv, ver=version, post_id=post, reason="收养登记归口办理")
+    asked = (await phone.send(conv, "还有人吗"))["seq"]
+    await desk.until_texts(conv, GREETING, "还有人吗")
+    for tell in ({"delivered": asked, "read": asked}, {"read": 1}):
+        refused = await desk.once("rcpt", {"conv": conv} | tell)
+        assert refused is not None
+        assert refused["problem"]["code"] == "not-found"
+        status, _ = await clerk.post(f"/api/consultations/{conv}/receipts", tell)
+        assert status == 404
+    status, shown = await clerk.get(f"/api/consultations/{conv}")
+    assert (status, shown["read"]["staff"] < asked, shown["unread"] > 0) == (200, True, True)
