@@ -159,7 +159,7 @@ class Handlers:
         return ok(
             conv=state.id,
             epoch=state.epoch,
-            last_seq=max(state.last_seq, last),
+            last_seq=max(state.last_seq, last) if recovered else state.last_seq,
             recovered=recovered,
             more=last < state.last_seq,
             ops=[operation_json(o, connection.audience) for o in operations] if recovered else [],

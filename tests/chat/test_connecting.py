@@ -163,6 +163,16 @@ async def test_a_packet_of_nothing_but_mistakes_is_not_answered_with_many_times_
     assert (problem["code"], len(problem["errors"]), "5000" in problem["detail"]) == ("invalid-input", 50, True)
 
 
+async def test_numbers_beyond_the_log_do_not_come_back_as_its_end(
+    connect: Connect, citizen: Caller, office: Office
+) -> None:
+    phone = await connect(citizen)
+    conv = (await phone.open("咨询", matter_id=office.matter.id))["conv"]
+    answer = await phone.once("ops:get", {"conv": conv, "epoch": 1, "after": 1_000})
+    assert answer is not None
+    assert (answer["recovered"], answer["last_seq"], answer["more"], answer["ops"]) == (False, 2, False, [])
+
+
 @pytest.mark.parametrize("text", ["", "  \n", "字" * 2001, "a\x00b", "\x1b[31m", "\ud83d"])
 async def test_what_cannot_be_said_is_refused_and_the_socket_lives_on(
     connect: Connect, citizen: Caller, office: Office, text: str
