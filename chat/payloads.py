@@ -40,7 +40,7 @@ class Open(Body):
     subject: str = Field(max_length=LONG)
     matter_id: Id | None = None
     case_id: Id | None = None
-    area_code: str | None = Field(default=None, pattern=r"^\d{6,12}$")
+    area_code: str | None = Field(default=None, pattern=r"^[0-9]{6,12}$")
     body: ContentBody | None = None
 
 

@@ -33,7 +33,7 @@ class LocationBody(Body):
 
 class CardBody(Body):
     kind: CardKind
-    target_id: str = Field(max_length=64)
+    target_id: Id
     title: str = Field(max_length=200)
     version: int | None = Field(default=None, ge=1, le=SEQ_MAX)
     item: str | None = Field(default=None, max_length=100)

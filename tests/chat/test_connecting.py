@@ -138,6 +138,16 @@ BAD: list[tuple[str, Any, str]] = [
     ("hello", {"cursors": {"x": [1, 2]}}, "invalid-input"),
     ("hello", {"cursors": 3}, "invalid-input"),
     ("ops:get", {"conv": str(uuid.uuid4()), "epoch": -1, "after": 0}, "invalid-input"),
+    ("conv:open", {"cid": str(uuid.uuid4()), "subject": "咨询", "area_code": "٤٤٠١٠٥"}, "invalid-input"),
+    (
+        "msg:send",
+        {
+            "conv": str(uuid.uuid4()),
+            "cid": str(uuid.uuid4()),
+            "body": {"card": {"kind": "case", "target_id": "../organisation", "title": "办件"}},
+        },
+        "invalid-input",
+    ),
     ("ops:get", {"conv": str(uuid.uuid4()), "epoch": 1, "after": 10**30}, "invalid-input"),
     ("conv:open", {"cid": str(uuid.uuid4()), "subject": " "}, "invalid-input"),
     ("conv:open", {"cid": str(uuid.uuid4()), "subject": "咨" * 101}, "too-large"),
