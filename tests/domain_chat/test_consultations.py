@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domain.consultation_content import (
+    MAX_PREVIEW,
     MAX_TEXT,
     Attachment,
     Card,
@@ -358,7 +359,7 @@ def test_any_text_is_kept_or_refused(text: str) -> None:
 @given(st.builds(Content, text=st.text(max_size=300)))
 def test_a_preview_is_one_short_line(content: Content) -> None:
     preview = preview_of(content)
-    assert len(preview) <= 60
+    assert len(preview) <= MAX_PREVIEW
     assert len(preview.splitlines()) <= 1
 
 
