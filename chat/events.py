@@ -205,7 +205,8 @@ class Handlers:
 
     async def typing(self, connection: Connection, payload: p.InConversation) -> Ack:
         follows = self._hub.feeds.reads(connection, payload.conv)
-        if follows and connection.may_type(payload.conv):
+        may_speak = self._service.may_be_typing(connection.actor, payload.conv)
+        if follows and may_speak and connection.may_type(payload.conv):
             self._hub.typing(connection, payload.conv)
         return ok()
 

@@ -156,6 +156,11 @@ class ConsultationReading(ConsultationBase):
         self._store.receipts.begin_move(consultation_id, state.epoch, reader, delivered, read, heard)
         return True
 
+    def may_be_typing(self, actor: Actor, consultation_id: str) -> bool:
+        """Whether somebody who reads it may speak in it, too, by what is known here: a sign is worth no query."""
+        known = self._log.settled(consultation_id)
+        return allows(actor, Permission.SPEAK, target_of(known[0]) if known is not None else None)
+
     def _received(self, consultation_id: str, reader: Party, moved: Moved) -> Receipt:
         if moved.forward:
             self._log.announce_receipt(consultation_id, reader, moved.delivered, moved.read)

@@ -405,6 +405,29 @@ async def test_thousands_of_silent_sockets_cost_a_handful_of_queries(
     assert len(queries) <= len(ids) // MANY + 4
 
 
+async def test_who_handed_it_over_is_not_shown_to_be_typing(
+    connect: Connect, citizen: Caller, clerk: Caller, office: Office
+) -> None:
+    desk, phone = await connect(clerk), await connect(citizen)
+    conv = await question(phone, office)
+    await desk.until_texts(conv, GREETING)
+
+    async def typed() -> int:
+        await desk.once("typing", {"conv": conv}, timeout=0.1)  # has no answer
+        await desk.call("beat", {"convs": {}})  # was done after it
+        await phone.call("beat", {"convs": {}})  # what was shown before it is here
+        return len([event for event, _ in phone.events if event == "typing"])
+
+    other = await question(phone, office)
+    conv, kept = other, conv
+    await desk.until_texts(other, GREETING)
+    assert await typed() == 1
+    conv, post = kept, office.other_post.id
+    version = desk.logs[conv].header["version"]
+    await desk.act("conv:transfer", conv, ver=version, post_id=post, reason="收养登记归口办理")
+    assert await typed() == 1
+
+
 async def test_who_handed_it_over_reads_on_without_being_shown_as_the_side_that_has_read(
     connect: Connect, citizen: Caller, clerk: Caller, office: Office
 ) -> None:
