@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from backend.domain.consultation_content import MAX_ATTACHMENTS
 from backend.domain.consultation_operations import CloseReason
@@ -16,17 +16,22 @@ Seq = Annotated[int, Field(ge=0, le=SEQ_MAX)]
 Cursor = tuple[Seq, Seq]
 
 
+def _all(spoken: Any) -> Any:
+    """One version is a list of one: of two kinds of value, pydantic would name each in the field of a mistake."""
+    return [spoken] if isinstance(spoken, int) else spoken
+
+
 class Connect(Body):
     """The `auth` of a connection."""
 
     ticket: str = Field(max_length=200)
     device: str = Field(default="", max_length=100)
-    v: int | Annotated[list[int], Field(min_length=1, max_length=20)]
+    v: Annotated[list[int], Field(min_length=1, max_length=20), BeforeValidator(_all)]
     """The version of the protocol the client speaks, or all that it speaks."""
 
     @property
     def versions(self) -> set[int]:
-        return set(self.v) if isinstance(self.v, list) else {self.v}
+        return set(self.v)
 
 
 class Hello(Body):

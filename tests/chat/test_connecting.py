@@ -87,6 +87,11 @@ async def test_without_a_good_ticket_nothing_opens(server: TestServer, socket: S
     assert socket.code == code
 
 
+async def test_a_mistake_in_what_opens_a_socket_is_named_as_its_member_is(server: TestServer, socket: Socket) -> None:
+    assert not await socket.connect(server, "/citizen", {"ticket": "x", "v": "new"})
+    assert (socket.code, socket.refusal["data"]["field"]) == ("invalid-input", "auth.v")
+
+
 @pytest.mark.parametrize(("spoken", "taken"), [(1, 1), ([1], 1), ([1, 2], 1), ([1, 2, 3], 3)])
 async def test_the_greatest_common_version_is_spoken(
     server: TestServer, citizen: Caller, socket: Socket, monkeypatch: pytest.MonkeyPatch, spoken: Any, taken: int
