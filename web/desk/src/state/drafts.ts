@@ -13,8 +13,19 @@ export interface Draft {
   photos?: number
 }
 
-function key(conv: string): string {
-  return `banshi.desk.draft.${session.me?.id}.${conv}`
+/** A change of an own message that is under way; it is kept beside the draft, which waits until it is done. */
+export interface Correction {
+  /** The number of the message. */
+  seq: number
+  /** What the message says so far. */
+  before: string
+  text: string
+}
+
+type Kind = 'draft' | 'correction'
+
+function key(conv: string, kind: Kind = 'draft'): string {
+  return `banshi.desk.${kind}.${session.me?.id}.${conv}`
 }
 
 export function readDraft(conv: string): Draft {
@@ -31,19 +42,34 @@ export function keepDraft(conv: string, draft: Draft): void {
   else localStorage.setItem(key(conv), JSON.stringify(draft))
 }
 
-/** Be told when another tab sent or emptied its draft of a consultation, and of what was in it. Returns how to stop. */
-export function onDraftGone(listener: (conv: string, text: string) => void): () => void {
-  const start = key('')
+export function readCorrection(conv: string): Correction | null {
+  try {
+    return JSON.parse(localStorage.getItem(key(conv, 'correction')) ?? 'null') as Correction | null
+  } catch {
+    return null
+  }
+}
+
+/** Keep it, or forget it where nothing was changed yet or there is none any more. */
+export function keepCorrection(conv: string, correction: Correction | null): void {
+  const kept = key(conv, 'correction')
+  if (!correction || correction.text === correction.before) localStorage.removeItem(kept)
+  else localStorage.setItem(kept, JSON.stringify(correction))
+}
+
+/** Be told when another tab sent or emptied what it kept of a consultation, and of what was in it. Returns how to stop. */
+export function onGone(kind: Kind, listener: (conv: string, text: string) => void): () => void {
+  const start = key('', kind)
   const look = ({ key: changed, newValue, oldValue }: StorageEvent): void => {
     if (!changed?.startsWith(start) || newValue !== null || oldValue === null) return
-    listener(changed.slice(start.length), (JSON.parse(oldValue) as Partial<Draft>).text ?? '')
+    listener(changed.slice(start.length), (JSON.parse(oldValue) as Partial<Draft | Correction>).text ?? '')
   }
   window.addEventListener('storage', look)
   return () => window.removeEventListener('storage', look)
 }
 
 export function hasDraft(conv: string): boolean {
-  return localStorage.getItem(key(conv)) !== null
+  return [key(conv), key(conv, 'correction')].some((kept) => localStorage.getItem(kept) !== null)
 }
 
 function photosKey(conv: string): string {

@@ -1,0 +1,77 @@
+"""The desk enlarged to twice its size, where list, conversation and guide take turns: nothing typed is lost on the way,
+and the keyboard is never without a place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import expect
+
+from backend.commands.browser.desk import Desk
+from backend.commands.browser.phone import Phone
+from tests.browser.conftest import OpenDesk, OpenPhone
+from tests.browser.system import System
+from tests.browser.test_layout import ENLARGED
+
+MATTER = "养犬登记"
+
+
+@dataclass
+class Talk:
+    """A citizen who asked, and the clerk who answers, at a narrow desk."""
+
+    citizen: Phone
+    clerk: Desk
+    conv: str
+
+
+@pytest.fixture
+def talk(phone: OpenPhone, desk: OpenDesk, system: System) -> Talk:
+    citizen, clerk = phone("韦秀兰"), desk(system.clerk_of(MATTER))
+    clerk.page.set_viewport_size(ENLARGED)
+    citizen.find("养狗", MATTER)
+    conv = citizen.ask("小区里养狗要登记吗？怎么登记？")
+    clerk.consult(conv)
+    clerk.say("您好，请带免疫证明。")
+    clerk.settled()
+    expect(citizen.bubble()).to_have_count(2)
+    return Talk(citizen, clerk, conv)
+
+
+def correct(clerk: Desk, text: str) -> None:
+    """Begin to correct what was said last, and leave it half done."""
+    last = clerk.bubble().last
+    last.hover()
+    last.get_by_test_id("edit").click()
+    expect(clerk.see("composer")).to_be_focused()
+    clerk.type(text)
+
+
+def test_a_correction_under_way_is_kept_as_drafts_are(talk: Talk) -> None:
+    citizen, clerk = talk.citizen, talk.clerk
+    composer = clerk.see("composer")
+    clerk.type("另外，")
+    correct(clerk, "您好，请带免疫证明和户口本")
+    clerk.page.keyboard.press("Control+k")
+    expect(clerk.see("conversation-search")).to_be_focused()
+    row = clerk.page.locator(f'[data-testid="conversation"][href$="{talk.conv}"]')
+    expect(row).to_contain_text("草稿")
+    row.click()
+    expect(clerk.see("correcting")).to_be_visible()
+    expect(composer).to_have_value("您好，请带免疫证明和户口本")
+    clerk.page.reload()
+    expect(composer).to_have_value("您好，请带免疫证明和户口本")
+
+    composer.press_sequentially("。")
+    clerk.see("send").click()
+    expect(citizen.bubble().nth(1)).to_contain_text("请带免疫证明和户口本。")
+    expect(citizen.bubble()).to_have_count(2)
+    expect(composer).to_have_value("另外，")
+
+    # what is given up on purpose is gone, and the draft is there again
+    correct(clerk, "您好，不用带")
+    composer.press("Escape")
+    expect(composer).to_have_value("另外，")
+    clerk.page.reload()
+    expect(composer).to_have_value("另外，")
