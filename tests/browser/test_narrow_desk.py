@@ -75,3 +75,16 @@ def test_a_correction_under_way_is_kept_as_drafts_are(talk: Talk) -> None:
     expect(composer).to_have_value("另外，")
     clerk.page.reload()
     expect(composer).to_have_value("另外，")
+
+
+def test_a_correction_that_is_refused_is_told_and_its_words_stay(talk: Talk) -> None:
+    clerk = talk.clerk
+    correct(clerk, "您好，请带免疫证明和照片。")
+    clerk.bubble().last.get_by_test_id("recall").click()
+    expect(talk.citizen.page.get_by_text("对方撤回了一条消息")).to_be_visible()
+    clerk.see("send").click()
+    expect(clerk.page.get_by_text("这条消息已经撤回。改的内容放回了输入框。")).to_be_visible()
+    expect(clerk.see("correcting")).to_be_hidden()
+    expect(clerk.see("composer")).to_have_value("您好，请带免疫证明和照片。")
+    clerk.see("send").click()
+    expect(talk.citizen.bubble().last).to_contain_text("请带免疫证明和照片。")
