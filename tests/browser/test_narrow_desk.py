@@ -88,3 +88,15 @@ def test_a_correction_that_is_refused_is_told_and_its_words_stay(talk: Talk) -> 
     expect(clerk.see("composer")).to_have_value("您好，请带免疫证明和照片。")
     clerk.see("send").click()
     expect(talk.citizen.bubble().last).to_contain_text("请带免疫证明和照片。")
+
+
+def test_what_corrects_a_message_does_not_look_like_a_note(talk: Talk) -> None:
+    clerk = talk.clerk
+    clerk.see("note-toggle").click()
+    clerk.type("他家有两只")
+    expect(clerk.see("note-mode")).to_be_visible()
+    correct(clerk, "您好，请带免疫证明和照片。")
+    expect(clerk.see("note-mode")).to_be_hidden()
+    clerk.see("composer").press("Escape")
+    expect(clerk.see("note-mode")).to_be_visible()
+    expect(clerk.see("composer")).to_have_value("他家有两只")
