@@ -12,6 +12,7 @@ from backend.commands.browser.desk import Desk
 from backend.commands.browser.phone import Phone
 from tests.browser.conftest import OpenDesk, OpenPhone
 from tests.browser.system import System
+from tests.browser.test_keyboard import tab_to
 from tests.browser.test_layout import ENLARGED
 
 MATTER = "养犬登记"
@@ -100,3 +101,39 @@ def test_what_corrects_a_message_does_not_look_like_a_note(talk: Talk) -> None:
     clerk.see("composer").press("Escape")
     expect(clerk.see("note-mode")).to_be_visible()
     expect(clerk.see("composer")).to_have_value("他家有两只")
+
+
+def test_the_keyboard_goes_back_where_it_was_when_the_pane_is_closed(talk: Talk) -> None:
+    clerk = talk.clerk
+    keys = clerk.page.keyboard
+    pane = clerk.see("pane-guide")
+    clerk.see("composer").focus()
+    keys.press("Alt+g")
+    tab_to(clerk, "close-context")
+    keys.press("Enter")
+    expect(pane).to_be_hidden()
+    expect(clerk.see("composer")).to_be_focused()
+
+    tab_to(clerk, "ask-context", key="Shift+Tab")
+    keys.press("Enter")
+    tab_to(clerk, "guide-search")
+    keys.press("Escape")
+    expect(pane).to_be_hidden()
+    expect(clerk.see("ask-context")).to_be_focused()
+
+    # from what is told of the consultation to its guide: what was pressed goes, the keyboard stays in the pane
+    keys.press("Enter")
+    clerk.see("pane-context").click()
+    matter = clerk.page.get_by_role("button", name=MATTER, exact=True)
+    matter.focus()
+    keys.press("Enter")
+    expect(pane).to_be_focused()
+    keys.press("Escape")
+    expect(clerk.see("ask-context")).to_be_focused()
+
+    # a card goes into the answer: the keyboard is where one writes on
+    clerk.see("ask-context").click()
+    tab_to(clerk, "clause-card")
+    keys.press("Enter")
+    expect(clerk.see("card-ready")).to_be_visible()
+    expect(clerk.see("composer")).to_be_focused()
