@@ -4,6 +4,7 @@ and the keyboard is never without a place."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
@@ -13,7 +14,12 @@ from backend.commands.browser.phone import Phone
 from tests.browser.conftest import OpenDesk, OpenPhone
 from tests.browser.system import System
 from tests.browser.test_keyboard import tab_to
-from tests.browser.test_layout import ENLARGED
+from tests.browser.test_layout import ENLARGED, on_top
+from tests.browser.test_layout import MATTER as OTHER_MATTER
+from tests.browser.test_readable import findings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 MATTER = "养犬登记"
 
@@ -137,3 +143,56 @@ def test_the_keyboard_goes_back_where_it_was_when_the_pane_is_closed(talk: Talk)
     keys.press("Enter")
     expect(clerk.see("card-ready")).to_be_visible()
     expect(clerk.see("composer")).to_be_focused()
+
+
+def back_by_keys(clerk: Desk) -> None:
+    """The way back to the list is in sight and large enough, and leads there without a mouse."""
+    back = clerk.see("to-list")
+    on_top(back)
+    box = back.bounding_box()
+    assert box
+    assert min(box["width"], box["height"]) >= 44
+    tab_to(clerk, "to-list")
+    clerk.page.keyboard.press("Enter")
+    expect(clerk.see("conversation-search")).to_be_visible()
+    expect(clerk.page).to_have_url(f"{clerk.url}/desk/conversations")
+
+
+def test_back_from_a_conversation_to_its_row(talk: Talk) -> None:
+    clerk = talk.clerk
+    back_by_keys(clerk)
+    expect(clerk.page.locator(f'[data-testid="conversation"][href$="{talk.conv}"]')).to_be_focused()
+
+
+def test_back_from_a_conversation_of_somebody_else(talk: Talk, desk: OpenDesk, system: System) -> None:
+    other = desk(system.clerk_of(OTHER_MATTER))
+    other.page.set_viewport_size(ENLARGED)
+    other.open(f"/desk/conversations/{talk.conv}")
+    expect(other.page.get_by_text("这个咨询已经转给别人，或您无权查看")).to_be_visible()
+    assert not findings(other)
+    back_by_keys(other)
+    expect(other.see("conversation-search")).to_be_focused()
+
+
+def test_back_from_a_conversation_that_does_not_come(talk: Talk, desk: OpenDesk, system: System) -> None:
+    clerk, username = desk(), system.clerk_of(MATTER)
+    clerk.page.set_viewport_size(ENLARGED)
+    held: list[Route] = []
+    # without a ticket there is no socket, and without a socket no conversation
+    clerk.page.route("**/api/socket-tickets", lambda route: held.append(route))
+    clerk.open(f"/desk/conversations/{talk.conv}")
+    clerk.see("username").fill(username)
+    clerk.see("password").fill(system.password(username))
+    clerk.see("login").click()
+    expect(clerk.see("loading")).to_be_visible()
+    back_by_keys(clerk)
+    expect(clerk.see("conversation-search")).to_be_focused()
+
+    # and when it does come, it is shown
+    clerk.page.go_back()
+    expect(clerk.see("loading")).to_be_visible()
+    for route in held:
+        route.continue_()
+    expect(clerk.bubble()).to_have_count(2)
+    expect(clerk.see("loading")).to_be_hidden()
+    on_top(clerk.see("to-list"))
