@@ -26,7 +26,7 @@ from chat.node import ChatNode
 from chat.rights import MANY, Rights
 from config.settings import Settings
 from tests.callers import Caller
-from tests.chat.conftest import GREETING, Connect, Office, follow, node, question
+from tests.chat.conftest import GREETING, Connect, Office, device, follow, node, question
 from tests.conftest import LoginStaff
 
 SOON = 0.3  # in the place of 15 seconds
@@ -277,8 +277,8 @@ async def test_a_damaged_log_keeps_nobody_from_being_sent_away(
     await look_at_everybody(chat)
     for conv in (damaged, whole):
         await left(desk, conv)
-    for device in (other, phone):
-        answer = await device.once("beat", {"convs": {damaged: 1, whole: 1}})
+    for each in (other, phone):
+        answer = await each.once("beat", {"convs": {damaged: 1, whole: 1}})
         assert answer is not None
         assert answer["left"] == []
 
@@ -426,6 +426,29 @@ async def test_who_handed_it_over_is_not_shown_to_be_typing(
     version = desk.logs[conv].header["version"]
     await desk.act("conv:transfer", conv, ver=version, post_id=post, reason="收养登记归口办理")
     assert await typed() == 1
+
+
+async def test_who_handed_it_over_on_another_node_is_not_the_side_that_has_read_on_this_one(
+    settings: Settings, citizen: Caller, clerk: Caller, office: Office
+) -> None:
+    async with (
+        node(settings) as here,
+        node(settings) as there,
+        device(clerk, here) as desk,
+        device(clerk, there) as other,
+        device(citizen, there) as phone,
+    ):
+        conv = await question(phone, office)
+        said = (await desk.send(conv, "请稍等"))["seq"]  # from here on this node knows the state
+        await desk.call("rcpt", {"conv": conv, "delivered": said, "read": said})
+        await other.until_texts(conv, GREETING, "请稍等")
+        version, post = other.logs[conv].header["version"], office.other_post.id
+        await other.act("conv:transfer", conv, ver=version, post_id=post, reason="收养登记归口办理")
+        asked = (await phone.send(conv, "还有人吗"))["seq"]
+        await desk.until_texts(conv, GREETING, "请稍等", "还有人吗")
+        refused = await desk.once("rcpt", {"conv": conv, "delivered": asked, "read": asked})
+        assert refused is not None
+        assert refused["problem"]["code"] == "not-found"
 
 
 async def test_who_handed_it_over_reads_on_without_being_shown_as_the_side_that_has_read(
