@@ -409,23 +409,21 @@ async def test_who_handed_it_over_is_not_shown_to_be_typing(
     connect: Connect, citizen: Caller, clerk: Caller, office: Office
 ) -> None:
     desk, phone = await connect(clerk), await connect(citizen)
-    conv = await question(phone, office)
-    await desk.until_texts(conv, GREETING)
+    handed_over, kept, last = [await question(phone, office) for _ in range(3)]
+    for conv in (handed_over, kept, last):
+        await desk.until_texts(conv, GREETING)
 
-    async def typed() -> int:
-        await desk.once("typing", {"conv": conv}, timeout=0.1)  # has no answer
-        await desk.call("beat", {"convs": {}})  # was done after it
-        await phone.call("beat", {"convs": {}})  # what was shown before it is here
-        return len([event for event, _ in phone.events if event == "typing"])
+    def typed_in() -> list[str]:
+        return [data["conv"] for event, data in phone.events if event == "typing"]
 
-    other = await question(phone, office)
-    conv, kept = other, conv
-    await desk.until_texts(other, GREETING)
-    assert await typed() == 1
-    conv, post = kept, office.other_post.id
-    version = desk.logs[conv].header["version"]
-    await desk.act("conv:transfer", conv, ver=version, post_id=post, reason="收养登记归口办理")
-    assert await typed() == 1
+    await desk.connection.tell("typing", {"conv": kept})
+    await phone.until(typed_in)
+    version, post = desk.logs[handed_over].header["version"], office.other_post.id
+    await desk.act("conv:transfer", handed_over, ver=version, post_id=post, reason="收养登记归口办理")
+    await desk.connection.tell("typing", {"conv": handed_over})
+    await desk.connection.tell("typing", {"conv": last})  # is shown behind whatever was shown before it
+    await phone.until(lambda: last in typed_in())
+    assert typed_in() == [kept, last]
 
 
 async def test_who_handed_it_over_on_another_node_is_not_the_side_that_has_read_on_this_one(
