@@ -159,8 +159,9 @@ class ChatCore:
             log.joined = False
 
     async def _beaten(self, answer: Ack) -> None:
-        for conv in answer["ahead"]:
-            self._later(self._fetch(conv))
+        for conv, seq in answer["ahead"].items():
+            if seq > self._log(conv).seq:  # it may have come meanwhile
+                self._later(self._fetch(conv))
         left = {c: [self.logs[c].epoch, self.logs[c].seq] for c in answer["left"] if c in self.logs}
         if left:
             await self.connection.greet({"cursors": left, "rest": False})
@@ -209,7 +210,7 @@ class ChatCore:
                 self.outbox.merge(op["conv"], each)
             elif each["kind"] == "message":
                 log.typing = None
-        if log.gap:
+        if log.gap and op["conv"] not in self._fetching:
             self._later(self._fetch(op["conv"]))
         self._receipts_soon()
         self._soon("save", _SAVE_AFTER, self._save)
@@ -228,7 +229,8 @@ class ChatCore:
                     continue
                 for op in answer["ops"]:
                     self._take(op)
-                more = answer["more"] and bool(answer["ops"])
+                # what is missing may have been said after the answer was
+                more = (answer["more"] or log.gap) and bool(answer["ops"])
             self._note()
         except Refused:
             pass  # not to be seen any more: `conv:left` or the next hello says so

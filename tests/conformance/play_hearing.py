@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 
+from tests.conformance.drivers import TIMING
 from tests.conformance.scenarios import OP, scenario, short
 from tests.conformance.stage import Stage, bubble_of, states_of, texts_of
+
+#: Only a gap leads to a question.
+WITHOUT_BEATS = TIMING | {"beat": 600.0}
 
 
 @short
 async def operations_out_of_order_and_twice(stage: Stage) -> None:
-    phone = await stage.phone()
+    phone = await stage.phone(timing=WITHOUT_BEATS)
     phone.through.on("down", OP, "hold", times=2)
     fetched = phone.through.on("down", r'"ops":\[', "hold", times=99)
     phone.through.on("down", OP, "twice")
@@ -38,9 +42,26 @@ async def one_operation_lost_on_a_living_connection_is_fetched(stage: Stage) -> 
     await stage.converged("您好", "一", "二", "三")
 
 
+@short
+async def what_is_missing_after_the_answer_is_asked_for_at_once(stage: Stage) -> None:
+    phone = await stage.phone(timing=WITHOUT_BEATS)
+    phone.through.on("down", OP, "drop")
+    answer = phone.through.on("down", r'"ops":\[', "hold")
+    await stage.answer("一")
+    await stage.answer("二")  # tells of the gap
+    await phone.until(lambda _: answer.done)
+    phone.through.on("down", OP, "drop")
+    await stage.answer("三")
+    await stage.answer("四")
+    await phone.until(lambda _: any('"四"' in text for way, text in phone.through.frames if way == "down"))
+    phone.through.release()
+    await stage.converged("您好", "一", "二", "三", "四")
+    assert [payload["after"] for payload in phone.said("ops:get")] == [3, 5]
+
+
 @scenario
 async def a_kind_of_a_later_version_counts_like_a_skip(stage: Stage) -> None:
-    phone = await stage.phone()
+    phone = await stage.phone(timing=WITHOUT_BEATS)
 
     def later(text: str) -> str:
         return text.replace('"kind":"message"', '"kind":"hologram"')

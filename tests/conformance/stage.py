@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,7 +115,14 @@ class Stage:
     conv: str = ""
     record: list[Any] = field(default_factory=list)
 
-    async def device(self, name: str = "phone", *, before: Device | None = None, clerk: bool = False) -> Device:
+    async def device(
+        self,
+        name: str = "phone",
+        *,
+        before: Device | None = None,
+        clerk: bool = False,
+        timing: Mapping[str, float] = TIMING,
+    ) -> Device:
         """A device that is not started. `before`: the same device after it went down."""
         if before is None:
             host, port = self.world.url.removeprefix("http://").split(":")
@@ -132,15 +139,15 @@ class Stage:
             token=person["token"],
             person={"id": person["id"], "name": person.get("name", "")},
             namespace=found.namespace,
-            timing=TIMING,
+            timing=timing,
             **({} if before is None else {"from": before.name}),
         )
         self.devices = [d for d in self.devices if d is not before] + [found]
         return found
 
-    async def phone(self, text: str = "您好") -> Device:
+    async def phone(self, text: str = "您好", *, timing: Mapping[str, float] = TIMING) -> Device:
         """A connected phone with one consultation, which the desk has too."""
-        phone = await self.device()
+        phone = await self.device(timing=timing)
         await phone.do("start")
         await phone.until_online()
         payload = {"subject": "结婚登记", "matter_id": self.world.matter_id, "text": text}

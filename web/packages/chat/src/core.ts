@@ -173,7 +173,9 @@ export abstract class ChatCore {
   }
 
   private beaten(answer: { ahead: Record<string, number>; left: string[] }): void {
-    for (const conv of Object.keys(answer.ahead)) void this.fetch(conv)
+    for (const [conv, seq] of Object.entries(answer.ahead)) {
+      if (seq > this.know(conv).log.seq) void this.fetch(conv) // it may have come meanwhile
+    }
     const again: Record<string, [number, number]> = {}
     for (const conv of answer.left) {
       const known = this.conversations.get(conv)
@@ -242,7 +244,9 @@ export abstract class ChatCore {
         const found = answer as unknown as p.OpsAnswer
         if (!found.recovered) this.know(conv).restart(found.epoch)
         for (const op of found.ops) this.take(op)
-        more = !found.recovered || (found.more && found.ops.length > 0)
+        // what is missing may have been said after the answer was
+        const lacking = found.more || this.know(conv).log.gap
+        more = !found.recovered || (lacking && found.ops.length > 0)
       }
     } finally {
       this.fetching.delete(conv)
