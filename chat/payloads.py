@@ -12,7 +12,7 @@ from backend.domain.ids import UUID_LENGTH, is_uuid
 from backend.rest.consultation_bodies import LONG, SEQ_MAX, AttachmentBody, ContentBody
 from backend.rest.views import Body, Id
 
-Seq = Annotated[int, Field(ge=0, le=SEQ_MAX)]
+Seq = Annotated[int, Field(ge=0, le=SEQ_MAX, strict=True)]
 Cursor = tuple[Seq, Seq]
 
 
@@ -122,14 +122,14 @@ class CloseIt(Act):
 
 
 class Rate(Act):
-    score: int = Field(ge=-SEQ_MAX, le=SEQ_MAX)
+    score: int = Field(ge=-SEQ_MAX, le=SEQ_MAX, strict=True)
     comment: str = Field(default="", max_length=LONG)
 
 
 class GetOps(InConversation):
     epoch: Seq
     after: Seq
-    limit: int = Field(default=200, ge=1, le=200)
+    limit: int = Field(default=200, ge=1, le=200, strict=True)
 
 
 class ReadReceipt(InConversation):

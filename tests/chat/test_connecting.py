@@ -154,6 +154,9 @@ BAD: list[tuple[str, Any, str]] = [
         "invalid-input",
     ),
     ("ops:get", {"conv": str(uuid.uuid4()), "epoch": 1, "after": 10**30}, "invalid-input"),
+    ("ops:get", {"conv": str(uuid.uuid4()), "epoch": "1", "after": 0}, "invalid-input"),
+    ("rcpt", {"conv": str(uuid.uuid4()), "read": "3"}, "invalid-input"),
+    ("rcpt", {"conv": str(uuid.uuid4()), "delivered": True}, "invalid-input"),
     ("conv:open", {"cid": str(uuid.uuid4()), "subject": " "}, "invalid-input"),
     ("conv:open", {"cid": str(uuid.uuid4()), "subject": "咨" * 101}, "too-large"),
 ]
