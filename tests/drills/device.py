@@ -89,6 +89,7 @@ class Device:
         self.online = asyncio.Event()
         self.reading = asyncio.Event()
         self.last_error: Exception | None = None
+        self.doing = "nothing yet"
         self.kicks: list[str] = []
         self.get_ticket = get_ticket
         self._history = history
@@ -204,12 +205,16 @@ class Device:
                 self.last_error = error
             finally:
                 self._lost()
+            self.doing = f"about to connect after {self.last_error!r}"
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(self._longest, pause * 2)
 
     async def _connect(self, http: aiohttp.ClientSession) -> None:
         async with asyncio.timeout(6):
+            before = f"after {self.last_error!r}" if self.last_error is not None else "for the first time"
+            self.doing = f"fetching a ticket {before}"
             ticket = await self.get_ticket()
+            self.doing = f"connecting {before}"
             url = f"{self.url}/socket.io/?EIO=4&transport=websocket"
             socket = await http.ws_connect(url, max_msg_size=0, autoclose=True)
             auth = orjson.dumps({"ticket": ticket, "device": self.name, "v": 1}).decode()
@@ -218,6 +223,7 @@ class Device:
                 if text.startswith("44"):
                     raise ConnectionError(text)
         self._socket = socket
+        self.doing = f"saying hello {before}"
         cursors = {conv: [view.epoch, view.seq] for conv, view in self.views.items()}
         listening = asyncio.ensure_future(self._greet(cursors))
         self._tasks.add(listening)
@@ -230,6 +236,7 @@ class Device:
             await self.drop()
             return
         self.connections += 1
+        self.doing = "listening"
         self.online.set()
         await self._flush()
 

@@ -51,8 +51,8 @@ class History:
     events: list[Event] = field(default_factory=list)
     audiences: dict[str, str] = field(default_factory=dict)
     """Of each client: "citizen" or "staff"."""
-    convergences: list[float] = field(default_factory=list)
-    """Seconds from each healing until every client had everything."""
+    convergences: list[tuple[float, str]] = field(default_factory=list)
+    """Seconds from each healing until every client had everything, and who was the last and at what."""
 
     def note(self, who: str, kind: Kind, conv: str = "", **data: Any) -> None:
         self.events.append(Event(time.monotonic(), who, kind, conv, data))
@@ -65,13 +65,15 @@ class History:
 
     def figures(self, drill: str, violations: int, *, planted: bool = False) -> Figures:
         """What a drill of this name has to tell."""
+        converged, last = max(self.convergences, default=(0.0, ""))
         return Figures(
             drill,
             sent=len({event.data["cid"] for event in self.of("sent")}),
             acknowledged=len({event.data["cid"] for event in self.of("acked")}),
             faults=self.count("fault"),
             retried=self.count("retry"),
-            converged=round(max(self.convergences, default=0.0), 2),
+            converged=round(converged, 2),
+            last=last,
             violations=violations,
             planted=planted,
         )

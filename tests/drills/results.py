@@ -42,6 +42,8 @@ class Figures:
     converged: float = 0.0
     violations: int = 0
     planted: bool = False
+    last: str = ""
+    """Who was the last to have everything when it took longest, and at what."""
 
 
 @dataclass
@@ -62,14 +64,16 @@ class Played:
 
 def summed(drill: str, each: Sequence[Figures]) -> Figures:
     """All of them as one; the time is that of the slowest."""
+    slowest = max(each, key=lambda figures: figures.converged, default=Figures(""))
     return Figures(
         drill,
         sent=sum(f.sent for f in each),
         acknowledged=sum(f.acknowledged for f in each),
         faults=sum(f.faults for f in each),
         retried=sum(f.retried for f in each),
-        converged=max((f.converged for f in each), default=0.0),
+        converged=slowest.converged,
         violations=sum(f.violations for f in each),
+        last=slowest.last,
     )
 
 
@@ -167,8 +171,9 @@ def told(run: Sequence[Played]) -> str:
         name = f"{test.rpartition('/')[2]} × {len(cases)}"
         table.add_row(name, *[""] * 6, f"{sum(p.seconds for p in cases):,.0f} s", _outcome(cases))
     table.add_section()
-    table.add_row("all of them, without planted bugs", *_cells(_sum(run)), f"{_took(run):,.0f} s", _outcome(run))
-    return _text(table)
+    total = _sum(run)
+    table.add_row("all of them, without planted bugs", *_cells(total), f"{_took(run):,.0f} s", _outcome(run))
+    return _text(table) + (f"\nslowest to converge: {total.last}" if total.last else "")
 
 
 def compared(runs: Sequence[Sequence[Played]]) -> str:

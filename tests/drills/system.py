@@ -201,13 +201,16 @@ class System:
     async def converged(self, *, within: float = CONVERGED_WITHIN, grace: float = 5.0) -> float:
         """Wait until every device has everything there is, and note who has not `within` seconds.
 
-        Returns the seconds it took, of which nobody waits for more than `grace` after `within`.
+        Returns the seconds it took, of which nobody waits for more than `grace` after `within`. Who was the last
+        is noted with what it was at, so that a long time can be told apart: a device that is still on its way, or
+        one that listens and is not told.
         """
         since = time.monotonic()
         log = await self.log()
         wanted = {conv: len(entries) for conv, entries in log.items()}
         watching = [d for d in self.devices if d.watched]
         late: set[str] = set()
+        last = ""
         while True:
             behind = {
                 d.name: {conv: view.seq for conv, view in d.views.items() if view.seq < wanted.get(conv, 0)}
@@ -217,6 +220,7 @@ class System:
             seconds = time.monotonic() - since
             if not behind:
                 break
+            last = "; ".join(f"{d.name} {d.doing}" for d in watching if d.name in behind)
             if seconds > within:
                 for name, have in behind.items():
                     if name not in late:
@@ -226,7 +230,7 @@ class System:
             if seconds > within + grace:
                 break
             await asyncio.sleep(0.02)
-        self.history.convergences.append(seconds)
+        self.history.convergences.append((seconds, last))
         return seconds
 
     async def violations(self, patience: float = PATIENCE, grace: float = 5.0) -> list[Violation]:
