@@ -8,13 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.conformance.scenarios import CONNECT, HELLO_ACK, scenario, short
-from tests.conformance.stage import Device, Stage
+from tests.conformance.stage import PATIENCE, Device, Stage
 
 BUSY = {"code": "temporarily-unavailable", "title": "服务暂时不可用", "status": 503, "detail": "请稍后再来。"}
 
 
 async def not_before(phone: Device, begin: Callable[[], Any], seconds: float, event: str = "HTTP upgrade") -> None:
-    """The next attempt comes `seconds` (and at most a fifth more) after the server said so, whatever happens."""
+    """The next attempt comes `seconds` (and at most a fifth more) after the server said so, whatever happens.
+
+    How long connecting takes then is the machine's affair.
+    """
     loop = asyncio.get_running_loop()
     begin()
     await phone.until_online(False)
@@ -23,7 +26,7 @@ async def not_before(phone: Device, begin: Callable[[], Any], seconds: float, ev
     await phone.until_online()
     assert phone.through.connections > attempts
     waited = loop.time() - began
-    assert seconds * 0.8 < waited < seconds * 1.2 + 3, f"{waited} s instead of {seconds} s"
+    assert seconds * 0.8 < waited < seconds * 1.2 + PATIENCE / 2, f"{waited} s instead of {seconds} s"
 
 
 @short
@@ -107,7 +110,7 @@ async def nothing_acknowledged_and_nothing_heard_means_another_connection(stage:
     phone = await stage.phone()
     frozen = phone.through.on("down", ".", "freeze")
     await phone.send("一")
-    await phone.until(lambda _: frozen.done and len(phone.said("hello")) == 2)
+    await phone.until(lambda _: frozen.done and len(phone.said("hello")) >= 2)
     await stage.converged("您好", "一")
 
 
