@@ -3,6 +3,7 @@ and the keyboard is never without a place."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from playwright.sync_api import expect
 from backend.commands.browser.desk import Desk
 from backend.commands.browser.phone import Phone
 from tests.browser.conftest import OpenDesk, OpenPhone
+from tests.browser.network import Network
 from tests.browser.system import System
 from tests.browser.test_keyboard import tab_to
 from tests.browser.test_layout import ENLARGED, on_top
@@ -19,7 +21,7 @@ from tests.browser.test_layout import MATTER as OTHER_MATTER
 from tests.browser.test_readable import findings
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Route
+    from playwright.sync_api import Locator, Route
 
 MATTER = "养犬登记"
 
@@ -95,6 +97,79 @@ def test_a_correction_that_is_refused_is_told_and_its_words_stay(talk: Talk) -> 
     expect(clerk.see("composer")).to_have_value("您好，请带免疫证明和照片。")
     clerk.see("send").click()
     expect(talk.citizen.bubble().last).to_contain_text("请带免疫证明和照片。")
+
+
+def begin(bubble: Locator) -> None:
+    bubble.hover()
+    bubble.get_by_test_id("edit").click()
+
+
+def test_a_second_correction_lets_the_first_one_wait(talk: Talk) -> None:
+    citizen, clerk = talk.citizen, talk.clerk
+    composer, correcting = clerk.see("composer"), clerk.see("correcting")
+    clerk.say("地址在中山路 3 号。")
+    clerk.settled()
+    expect(citizen.bubble()).to_have_count(3)
+    first, second = clerk.bubble().nth(1), clerk.bubble().nth(2)
+    clerk.type("另外，")
+    begin(first)
+    expect(correcting).to_contain_text("您好，请带免疫证明。")
+    clerk.type("您好，请带免疫证明和户口本。")
+    begin(second)
+    expect(clerk.page.get_by_text("上一条改了一半，先替您留着")).to_be_visible()
+    expect(composer).to_have_value("地址在中山路 3 号。")
+    clerk.type("地址在中山路 5 号。")
+
+    # each goes on where it was left, after a reload too
+    begin(first)
+    expect(composer).to_have_value("您好，请带免疫证明和户口本。")
+    begin(second)
+    expect(composer).to_have_value("地址在中山路 5 号。")
+    clerk.page.reload()
+    expect(composer).to_have_value("地址在中山路 5 号。")
+    expect(correcting).to_contain_text("地址在中山路 3 号。")
+
+    # what is done makes room for what waited
+    clerk.see("send").click()
+    expect(citizen.bubble().nth(2)).to_contain_text("地址在中山路 5 号。")
+    expect(correcting).to_contain_text("您好，请带免疫证明。")
+    expect(composer).to_have_value("您好，请带免疫证明和户口本。")
+    clerk.see("send").click()
+    expect(citizen.bubble().nth(1)).to_contain_text("请带免疫证明和户口本。")
+    expect(citizen.bubble()).to_have_count(3)
+    expect(correcting).to_be_hidden()
+    expect(composer).to_have_value("另外，")
+
+
+@pytest.mark.parametrize("back_to", ["home", "conversation"])
+def test_a_correction_refused_after_a_reload_is_told(
+    talk: Talk, desk: OpenDesk, system: System, network: Callable[[], Network], back_to: str
+) -> None:
+    net, username = network(), system.clerk_of(MATTER)
+    clerk = desk(username, proxy=net.address)
+    clerk.consult(talk.conv)
+    expect(clerk.bubble()).to_have_count(2)
+    clerk.faulty = True
+    net.drop()
+    correct(clerk, "您好，请带免疫证明和照片。")
+    clerk.see("send").click()
+    expect(clerk.bubble().last).to_contain_text("正在修改")
+    # the page goes away with it, and at the other desk the message is taken back
+    clerk.page.goto("about:blank")
+    talk.clerk.bubble().last.hover()
+    talk.clerk.bubble().last.get_by_test_id("recall").click()
+    expect(talk.citizen.page.get_by_text("对方撤回了一条消息")).to_be_visible()
+    net.restore()
+
+    clerk.open("/desk/" if back_to == "home" else f"/desk/conversations/{talk.conv}")
+    told = clerk.page.get_by_text("这条消息已经撤回。")
+    expect(told).to_be_visible()
+    if back_to == "home":
+        expect(told).to_contain_text("您好，请带免疫证明和照片。")
+        clerk.consult(talk.conv)
+    expect(clerk.see("composer")).to_have_value("您好，请带免疫证明和照片。")
+    clerk.page.reload()
+    expect(clerk.see("composer")).to_have_value("您好，请带免疫证明和照片。")
 
 
 def test_what_corrects_a_message_does_not_look_like_a_note(talk: Talk) -> None:

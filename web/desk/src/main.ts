@@ -6,6 +6,7 @@ import 'element-plus/es/components/notification/style/css'
 import './style.css'
 import { router } from './router'
 import './state/attention'
+import './state/refused'
 import './state/update'
 
 createApp(App).use(router).mount('#app')

@@ -4,6 +4,7 @@ import {
   systemClock,
   webStorage,
   type ConversationView,
+  type Refused,
   type Status,
   type ThreadItem,
 } from '@banshi/chat'
@@ -61,6 +62,13 @@ export function onChange(listener: (convs: ReadonlySet<string>) => void): void {
   changeListeners.push(listener)
 }
 
+const refusedListeners: ((refused: Refused) => void)[] = []
+
+/** Be told of changes of messages that were refused, also of those that an earlier page had sent. */
+export function onRefused(listener: (refused: Refused) => void): void {
+  refusedListeners.push(listener)
+}
+
 function begin(me: Me): void {
   void setClock().catch(() => undefined)
   if (!answers() || held.client) return
@@ -78,6 +86,7 @@ function begin(me: Me): void {
     upload,
     loadReceipts: (conv) =>
       api.get('/api/consultations/{consultation_id}/receipts', { path: { consultation_id: conv } }),
+    onRefused: (refused) => refusedListeners.forEach((listener) => listener(refused)),
     onSessionEnded: () => void logInAgain().then((again) => (again ? client.start() : undefined)),
   })
   held.client = client

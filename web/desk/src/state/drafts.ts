@@ -42,27 +42,51 @@ export function keepDraft(conv: string, draft: Draft): void {
   else localStorage.setItem(key(conv), JSON.stringify(draft))
 }
 
-export function readCorrection(conv: string): Correction | null {
+/** The changes that are under way in a consultation; the last one is in hand, the others wait until it is done. */
+export function readCorrections(conv: string): Correction[] {
+  return correctionsIn(localStorage.getItem(key(conv, 'correction')))
+}
+
+function correctionsIn(stored: string | null): Correction[] {
   try {
-    return JSON.parse(localStorage.getItem(key(conv, 'correction')) ?? 'null') as Correction | null
+    return [JSON.parse(stored ?? '[]') as Correction | Correction[]].flat()
   } catch {
-    return null
+    return []
   }
 }
 
-/** Keep it, or forget it where nothing was changed yet or there is none any more. */
-export function keepCorrection(conv: string, correction: Correction | null): void {
+/** Keep it as the one in hand, or forget it where nothing was changed yet. */
+export function keepCorrection(conv: string, correction: Correction): void {
+  const others = readCorrections(conv).filter(({ seq }) => seq !== correction.seq)
+  writeCorrections(conv, correction.text === correction.before ? others : [...others, correction])
+}
+
+/** It is done, or given up. */
+export function dropCorrection(conv: string, seq: number): void {
+  writeCorrections(
+    conv,
+    readCorrections(conv).filter((one) => one.seq !== seq),
+  )
+}
+
+function writeCorrections(conv: string, corrections: Correction[]): void {
   const kept = key(conv, 'correction')
-  if (!correction || correction.text === correction.before) localStorage.removeItem(kept)
-  else localStorage.setItem(kept, JSON.stringify(correction))
+  if (corrections.length === 0) localStorage.removeItem(kept)
+  else localStorage.setItem(kept, JSON.stringify(corrections))
 }
 
 /** Be told when another tab sent or emptied what it kept of a consultation, and of what was in it. Returns how to stop. */
 export function onGone(kind: Kind, listener: (conv: string, text: string) => void): () => void {
   const start = key('', kind)
   const look = ({ key: changed, newValue, oldValue }: StorageEvent): void => {
-    if (!changed?.startsWith(start) || newValue !== null || oldValue === null) return
-    listener(changed.slice(start.length), (JSON.parse(oldValue) as Partial<Draft | Correction>).text ?? '')
+    if (!changed?.startsWith(start) || oldValue === null) return
+    const conv = changed.slice(start.length)
+    if (kind === 'draft') {
+      if (newValue === null) listener(conv, (JSON.parse(oldValue) as Partial<Draft>).text ?? '')
+      return
+    }
+    const left = correctionsIn(newValue).map(({ seq }) => seq)
+    for (const { seq, text } of correctionsIn(oldValue)) if (!left.includes(seq)) listener(conv, text)
   }
   window.addEventListener('storage', look)
   return () => window.removeEventListener('storage', look)

@@ -55,6 +55,14 @@ export abstract class ChatCore {
         changed: (conv) => this.changed(conv),
         opened: (local, conv, answer) => this.opened(local, conv, answer),
         acknowledged: (entry, answer) => this.acknowledged(entry, answer),
+        refused: ({ conv, kind, payload }, problem) =>
+          options.onRefused?.({
+            conv,
+            kind: kind as 'edit' | 'recall',
+            targetSeq: Number(payload.target_seq),
+            text: kind === 'edit' ? String(payload.text) : undefined,
+            problem,
+          }),
         storageFailed: () => {
           this.connection.status.storageFailing = true
           this.changed()

@@ -79,7 +79,8 @@ export interface OutboxHooks {
   /** An opening was committed: from now on `conv` is its consultation. */
   opened(local: string, conv: string, answer: Committed): void
   acknowledged(entry: Entry, answer: Committed): void
-  /** A definite refusal of something that has no bubble and nobody waits for. */
+  /** A definite refusal of an edit or a recall, which has no bubble to say so. */
+  refused(entry: Entry, problem: Problem): void
   storageFailed(error: unknown): void
 }
 
@@ -330,6 +331,7 @@ export class Outbox {
     this.deferred.delete(entry.cid)
     waiting?.reject(new ChatProblem(problem))
     if (entry.kind === 'action' || entry.kind === 'edit' || entry.kind === 'recall') {
+      if (entry.kind !== 'action') this.hooks.refused(entry, problem)
       this.remove(entry)
     } else {
       entry.problem = problem

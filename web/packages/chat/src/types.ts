@@ -173,6 +173,16 @@ export interface Sending {
   done: Promise<Committed>
 }
 
+/** A change of a message that was refused for good. */
+export interface Refused {
+  conv: string
+  kind: 'edit' | 'recall'
+  targetSeq: number
+  /** What an edit would have made of it. */
+  text?: string
+  problem: Problem
+}
+
 export interface OpenInput {
   subject: string
   matter_id?: string
@@ -203,6 +213,11 @@ export interface ChatOptions {
   blobStore?: BlobStore
   /** The session is over: log in again. Things not sent stay stored for this person. */
   onSessionEnded?: (problem: Problem) => void
+  /**
+   * An edit or a recall was refused: no bubble says so, and after a reload nobody waits for its `done`. It is
+   * forgotten once this returns. Every tab that sent it is told.
+   */
+  onRefused?: (refused: Refused) => void
   clock?: Clock
   random?: Random
   /** Begin of the keys in `storage`. */

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
-import type { ChatClient } from '../src'
+import type { ChatClient, ChatOptions, Refused } from '../src'
 import {
   bubbles,
   cleanUp,
@@ -48,11 +48,11 @@ afterEach(async () => {
 })
 
 /** The page goes down without a word and another one opens on what was stored at that moment. */
-function reload(): ChatClient {
+function reload(options: Partial<ChatOptions> = {}): ChatClient {
   const left = new Map(area)
   phone.sleep()
   area = left
-  return device(citizen, { area, through })
+  return device(citizen, { area, through, ...options })
 }
 
 /** This fate for the first frame that matches, everything else passes. */
@@ -130,6 +130,32 @@ test.each([
     ['首句', '次句'],
   )
   expect(phone.list().filter((each) => each.subject === '开一次')).toHaveLength(1)
+})
+
+test('a correction that is refused after the page was loaded anew is told', async () => {
+  const { seq } = await phone.send(conv, { text: '改之前' }).done
+  const other = await online(citizen)
+  through.refuse = true
+  through.cutAll()
+  await wait(() => !phone.status.online)
+  await phone.edit(conv, seq, '改之后').stored
+  await other.recall(conv, seq).done
+  const told: Refused[] = []
+  phone = reload({ onRefused: (refused) => told.push(refused) })
+  through.heal()
+  await phone.start()
+  await wait(() => told.length > 0)
+  expect(told).toEqual([
+    {
+      conv,
+      kind: 'edit',
+      targetSeq: seq,
+      text: '改之后',
+      problem: expect.objectContaining({ detail: expect.any(String) }),
+    },
+  ])
+  await wait(() => ![...area.keys()].some((key) => key.includes(':out:')))
+  expect(phone.view(conv).pending).toBe(0)
 })
 
 describe('two tabs of one person', () => {
