@@ -25,8 +25,19 @@ from tests.browser.system import System
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+#: Seconds for the first test of a process, before which Chromium may have to be installed and everything to be built,
+#: one after the other with what other processes build.
+SETTING_UP = 900
+
 OpenPhone = Callable[..., Phone]
 OpenDesk = Callable[..., Desk]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    usual = float(config.getini("timeout"))
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(usual + SETTING_UP))
 
 
 def unavailable(reason: str) -> NoReturn:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from backend.commands.browser.phone_pages import declared
 from backend.commands.build_web import TARGETS, build
 from backend.commands.errors import CommandError
 from tests.browser.conftest import unavailable
 
 
+@pytest.mark.timeout(900)  # it waits for what others build, and builds
 def test_the_mini_program_compiles_with_all_pages() -> None:
     try:
         build("build:mp")
