@@ -152,6 +152,42 @@ def test_two_phones_of_one_citizen(talk: Talk, phone: OpenPhone) -> None:
     assert len(talk.same(other)) == 5
 
 
+@pytest.mark.parametrize("stays", [True, False], ids=["page stays", "loaded anew"])
+def test_a_change_that_is_refused_is_told_and_its_words_stay(
+    talk: Talk, phone: OpenPhone, network: Callable[[], Network], stays: bool
+) -> None:
+    net = network()
+    other = phone("李桂芳", proxy=net.address)
+    other.consult(talk.conv)
+    expect(other.bubble()).to_have_count(2)
+    other.faulty = True
+    other.type("还有，")
+    net.drop()
+    _press(other, "edit")
+    other.say("我妈妈八十二了，怎么领高龄津贴？要照片吗？")
+    expect(other.see("message-input")).to_have_value("还有，")
+    if not stays:
+        other.page.goto("about:blank")
+    _press(talk.citizen, "recall")
+    expect(talk.clerk.page.get_by_text("撤回了一条消息")).to_be_visible()
+    net.restore()
+    if not stays:
+        other.consult(talk.conv)
+    expect(other.page.get_by_text("这条消息已经撤回。您改的话放回了输入框。")).to_be_visible()
+    expect(other.see("message-input")).to_have_value("还有，\n我妈妈八十二了，怎么领高龄津贴？要照片吗？")
+    # a clerk is given eight at a time, and the other tests need them
+    talk.clerk.see("close").click()
+    talk.clerk.see("close-submit").click()
+    expect(talk.clerk.see("closed-hint")).to_be_visible()
+
+
+def _press(citizen: Phone, what: str) -> None:
+    """What can be done with the citizen's own first message."""
+    first = citizen.bubble().first
+    first.get_by_test_id("bubble-menu").click()
+    first.get_by_test_id(what).click()
+
+
 def test_two_tabs_of_one_clerk(talk: Talk) -> None:
     other = talk.clerk.another_tab()
     other.consult(talk.conv)

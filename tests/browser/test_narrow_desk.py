@@ -3,6 +3,7 @@ and the keyboard is never without a place."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -170,6 +171,23 @@ def test_a_correction_refused_after_a_reload_is_told(
     expect(clerk.see("composer")).to_have_value("您好，请带免疫证明和照片。")
     clerk.page.reload()
     expect(clerk.see("composer")).to_have_value("您好，请带免疫证明和照片。")
+
+
+def test_a_recall_that_is_refused_is_told(
+    talk: Talk, desk: OpenDesk, system: System, network: Callable[[], Network]
+) -> None:
+    net, username = network(), system.clerk_of(MATTER)
+    clerk = desk(username, proxy=net.address)
+    clerk.consult(talk.conv)
+    expect(clerk.bubble()).to_have_count(2)
+    clerk.faulty = True
+    net.drop()
+    for one in (clerk, talk.clerk):
+        one.bubble().last.hover()
+        one.bubble().last.get_by_test_id("recall").click()
+    expect(talk.citizen.page.get_by_text("对方撤回了一条消息")).to_be_visible()
+    net.restore()
+    expect(clerk.page.get_by_text(re.compile("^给.+的一条消息：这条消息已经撤回。$"))).to_be_visible()
 
 
 def test_what_corrects_a_message_does_not_look_like_a_note(talk: Talk) -> None:

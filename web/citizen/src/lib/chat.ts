@@ -8,6 +8,7 @@ import { computed, reactive, shallowRef, watch, type ComputedRef } from 'vue'
 import { api, type Schemas } from './api'
 import { photoBytes, inBrowser } from './outbox-storage'
 import { serverOrigin } from './origin'
+import { giveBack } from './refused'
 import { dropSession, onLeave, session } from './session'
 import { uploadPhoto } from './uploads'
 // #ifndef H5
@@ -77,6 +78,7 @@ async function start(me: string): Promise<ChatClient> {
     },
     loadReceipts: (conv) =>
       api.get('/api/consultations/{consultation_id}/receipts', { path: { consultation_id: conv } }),
+    onRefused: giveBack,
     onSessionEnded: () => void api.renew().then((renewed) => (renewed ? reopen() : dropSession())),
   })
   made.subscribe(changed)

@@ -1,8 +1,9 @@
 /** What is being written in one consultation: kept while it is not sent, with what it quotes or changes. */
 import type { Bubble, Content } from '@banshi/chat'
-import { ref, watch, type Ref } from 'vue'
+import { onUnmounted, ref, watch, type Ref } from 'vue'
 import { openChat } from './chat'
 import { choosePhotos, inBrowser, keepPhoto } from './outbox-storage'
+import { onGivenBack, written } from './refused'
 import { forget, keep, kept } from './store'
 import { toast } from './tell'
 
@@ -31,7 +32,7 @@ export function useSaying(conv: Ref<string>, sent: () => void): Saying {
   const quoted = ref<Bubble | null>(null)
   const editing = ref<Bubble | null>(null)
   let busy = false
-  const key = (id = conv.value): string => `say:${id}`
+  const key = (id = conv.value): string => written(id)
 
   watch(text, (value) => {
     if (!conv.value || editing.value) return
@@ -47,6 +48,8 @@ export function useSaying(conv: Ref<string>, sent: () => void): Saying {
     editing.value = null
     restore()
   }
+
+  onUnmounted(onGivenBack((id) => id === conv.value && !editing.value && restore()))
 
   /** Only one at a time: who presses twice says it once. Where the client does not open, the text stays. */
   async function once(work: () => Promise<void>): Promise<void> {
@@ -84,7 +87,7 @@ export function useSaying(conv: Ref<string>, sent: () => void): Saying {
         if (edited?.seq !== undefined) {
           const chat = await openChat()
           stopEditing()
-          tellRefusal(chat.edit(conv.value, edited.seq, value).done)
+          chat.edit(conv.value, edited.seq, value)
           return
         }
         await say({ text: value })
@@ -111,12 +114,12 @@ export function useSaying(conv: Ref<string>, sent: () => void): Saying {
     },
     stopEditing,
     async recall(bubble) {
-      if (bubble.seq !== undefined) tellRefusal((await openChat()).recall(conv.value, bubble.seq).done)
+      if (bubble.seq !== undefined) (await openChat()).recall(conv.value, bubble.seq)
     },
   }
 }
 
-/** Changes of a message have no bubble of their own: what is refused is told. */
+/** What has no bubble of its own: what is refused is told. */
 export function tellRefusal(done: Promise<unknown>): void {
   done.catch((error: Error) => toast(error.message, 4000))
 }

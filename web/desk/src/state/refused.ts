@@ -16,17 +16,20 @@ export function onGivenBack(listener: (conv: string) => boolean): () => void {
 
 /** A change that was refused has no bubble to say so: its words go to the draft and why is told, after a reload too. */
 function giveBack({ conv, kind, text, problem }: Refused): void {
-  if (kind !== 'edit' || text === undefined) return
+  const why = problem.detail || problem.title
+  const who = viewOf(conv)?.header?.citizen.name || t.citizen
+  if (kind !== 'edit' || text === undefined) {
+    ElMessage.warning({ message: t.compose.recallRefusedOf(who, why), duration: 10_000, showClose: true })
+    return
+  }
   const draft = readDraft(conv)
   // another tab may have put them there already
   if (draft.text !== text && !draft.text.endsWith(`\n${text}`)) {
     keepDraft(conv, { ...draft, text: [draft.text, text].filter(Boolean).join('\n') })
   }
-  const why = problem.detail || problem.title
   if ([...composers].some((shows) => shows(conv))) {
     ElMessage.warning(t.compose.editRefused(why))
   } else {
-    const who = viewOf(conv)?.header?.citizen.name || t.citizen
     // whoever looks elsewhere, or comes back to a page that was reloaded, closes it when it is read
     ElMessage.warning({ message: t.compose.editRefusedOf(who, why, text), duration: 0, showClose: true })
   }

@@ -122,6 +122,7 @@ export const deskChat = area(
       editRefused: (why: string) => `${why}改的内容放回了输入框。`,
       editRefusedOf: (who: string, why: string, words: string) =>
         `给${who}的一条消息没有改成：${why}改的内容是“${words}”，已放进那个咨询的输入框。`,
+      recallRefusedOf: (who: string, why: string) => `给${who}的一条消息：${why}`,
       remove: '去掉',
       photosReady: (n: number) => `${n} 张照片`,
       tooManyPhotos: '一次最多发 9 张照片',
@@ -389,6 +390,7 @@ export const deskChat = area(
       editRefused: (why) => `${why} Your words are back in the field.`,
       editRefusedOf: (who, why, words) =>
         `A message to ${who} could not be edited. ${why} Your words “${words}” are in the field of that conversation.`,
+      recallRefusedOf: (who, why) => `A message to ${who}: ${why}`,
       remove: 'Remove',
       photosReady: (n) => `${n} photographs`,
       tooManyPhotos: 'At most 9 photographs at once',
