@@ -24,7 +24,8 @@ export function giveBack({ conv, kind, text, problem }: Refused): void {
   if (kind !== 'edit' || !text) return toast(why, 4000)
   const now = kept<string>(written(conv)) ?? ''
   // another tab may have put them there already
-  if (now !== text && !now.endsWith(`\n${text}`)) keep(written(conv), [now, text].filter(Boolean).join('\n'))
+  const there = now === text || now.endsWith(`\n${text}`)
+  if (!there && !keep(written(conv), [now, text].filter(Boolean).join('\n'))) return toast(why, 4000)
   fields.forEach((show) => show(conv))
   toast(say(citizenChat).editRefused(why), 4000)
 }

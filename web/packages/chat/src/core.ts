@@ -55,14 +55,19 @@ export abstract class ChatCore {
         changed: (conv) => this.changed(conv),
         opened: (local, conv, answer) => this.opened(local, conv, answer),
         acknowledged: (entry, answer) => this.acknowledged(entry, answer),
-        refused: ({ conv, kind, payload }, problem) =>
-          options.onRefused?.({
-            conv,
-            kind: kind as 'edit' | 'recall',
-            targetSeq: Number(payload.target_seq),
-            text: kind === 'edit' ? String(payload.text) : undefined,
-            problem,
-          }),
+        refused: ({ conv, kind, payload }, problem) => {
+          try {
+            options.onRefused?.({
+              conv,
+              kind: kind as 'edit' | 'recall',
+              targetSeq: Number(payload.target_seq),
+              text: kind === 'edit' ? String(payload.text) : undefined,
+              problem,
+            })
+          } catch (error) {
+            console.error(error) // what is behind it in the outbox goes on
+          }
+        },
         storageFailed: () => {
           this.connection.status.storageFailing = true
           this.changed()

@@ -2,7 +2,7 @@
  * Openings that are cut, tabs, and a server that dies: nothing is lost, nothing comes twice, both sides have one order.
  * The connection is cut at every other step in `tests/conformance`.
  */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import type { ChatClient, ChatOptions, Refused } from '../src'
 import {
@@ -141,7 +141,14 @@ test('a correction that is refused after the page was loaded anew is told', asyn
   await phone.edit(conv, seq, '改之后').stored
   await other.recall(conv, seq).done
   const told: Refused[] = []
-  phone = reload({ onRefused: (refused) => told.push(refused) })
+  const complained = vi.spyOn(console, 'error').mockImplementation(() => undefined)
+  phone = reload({
+    onRefused: (refused) => {
+      told.push(refused)
+      throw new Error('no room to keep it')
+    },
+  })
+  phone.send(conv, { text: '接着说' })
   through.heal()
   await phone.start()
   await wait(() => told.length > 0)
@@ -154,6 +161,10 @@ test('a correction that is refused after the page was loaded anew is told', asyn
       problem: expect.objectContaining({ detail: expect.any(String) }),
     },
   ])
+  // a page that could not keep the words holds up nothing
+  await wait(() => bubbles(phone, conv).some((bubble) => bubble.content.text === '接着说' && bubble.seq !== undefined))
+  expect(complained).toHaveBeenCalledOnce()
+  complained.mockRestore()
   await wait(() => ![...area.keys()].some((key) => key.includes(':out:')))
   expect(phone.view(conv).pending).toBe(0)
 })

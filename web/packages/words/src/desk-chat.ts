@@ -120,8 +120,8 @@ export const deskChat = area(
       editing: (before: string) => `正在修改“${before}”`,
       editWaits: '上一条改了一半，先替您留着；这条改完，接着改上一条。',
       editRefused: (why: string) => `${why}改的内容放回了输入框。`,
-      editRefusedOf: (who: string, why: string, words: string) =>
-        `给${who}的一条消息没有改成：${why}改的内容是“${words}”，已放进那个咨询的输入框。`,
+      editRefusedOf: (who: string, why: string, words: string, kept: boolean) =>
+        `给${who}的一条消息没有改成：${why}改的内容是“${words}”${kept ? '，已放进那个咨询的输入框' : ''}。`,
       recallRefusedOf: (who: string, why: string) => `给${who}的一条消息：${why}`,
       remove: '去掉',
       photosReady: (n: number) => `${n} 张照片`,
@@ -388,8 +388,8 @@ export const deskChat = area(
       editing: (before) => `Editing “${before}”`,
       editWaits: 'The other edit is kept. It comes back when this one is done.',
       editRefused: (why) => `${why} Your words are back in the field.`,
-      editRefusedOf: (who, why, words) =>
-        `A message to ${who} could not be edited. ${why} Your words “${words}” are in the field of that conversation.`,
+      editRefusedOf: (who, why, words, kept) =>
+        `A message to ${who} could not be edited. ${why} Your words: “${words}”${kept ? ', now in the field of that conversation' : ''}.`,
       recallRefusedOf: (who, why) => `A message to ${who}: ${why}`,
       remove: 'Remove',
       photosReady: (n) => `${n} photographs`,
