@@ -219,5 +219,5 @@ async def a_desk_sees_notes_and_counts_what_waits(stage: Stage) -> None:
     await desk.until(lambda view: view["header"]["unread"] == 0 and view["header"]["waiting_since"] is None)
     await phone.until(lambda view: states_of(view)[:2] == ["read", "read"])
     stage.devices.remove(desk)
-    stage.note("the desk", await desk.view())
+    stage.note("the desk", await desk.until(lambda view: states_of(view)[-1] == "delivered"))  # told a moment later
     await stage.converged("您好", "还在吗", "在的")
