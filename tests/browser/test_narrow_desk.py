@@ -49,6 +49,24 @@ def talk(phone: OpenPhone, desk: OpenDesk, system: System) -> Talk:
     return Talk(citizen, clerk, conv)
 
 
+@pytest.fixture
+def cut_off(talk: Talk, desk: OpenDesk, system: System, network: Callable[[], Network]) -> tuple[Desk, Network]:
+    """The same clerk's second desk with the same conversation, and its network, which is gone until it is restored."""
+    net = network()
+    clerk = desk(system.clerk_of(MATTER), proxy=net.address)
+    clerk.consult(talk.conv)
+    expect(clerk.bubble()).to_have_count(2)
+    clerk.faulty = True
+    net.drop()
+    return clerk, net
+
+
+def take_back(clerk: Desk) -> None:
+    """Recall what was said last."""
+    clerk.bubble().last.hover()
+    clerk.bubble().last.get_by_test_id("recall").click()
+
+
 def correct(clerk: Desk, text: str) -> None:
     """Begin to correct what was said last, and leave it half done."""
     last = clerk.bubble().last
@@ -143,22 +161,14 @@ def test_a_second_correction_lets_the_first_one_wait(talk: Talk) -> None:
 
 
 @pytest.mark.parametrize("back_to", ["home", "conversation"])
-def test_a_correction_refused_after_a_reload_is_told(
-    talk: Talk, desk: OpenDesk, system: System, network: Callable[[], Network], back_to: str
-) -> None:
-    net, username = network(), system.clerk_of(MATTER)
-    clerk = desk(username, proxy=net.address)
-    clerk.consult(talk.conv)
-    expect(clerk.bubble()).to_have_count(2)
-    clerk.faulty = True
-    net.drop()
+def test_a_correction_refused_after_a_reload_is_told(talk: Talk, cut_off: tuple[Desk, Network], back_to: str) -> None:
+    clerk, net = cut_off
     correct(clerk, "您好，请带免疫证明和照片。")
     clerk.see("send").click()
     expect(clerk.bubble().last).to_contain_text("正在修改")
     # the page goes away with it, and at the other desk the message is taken back
     clerk.page.goto("about:blank")
-    talk.clerk.bubble().last.hover()
-    talk.clerk.bubble().last.get_by_test_id("recall").click()
+    take_back(talk.clerk)
     expect(talk.citizen.page.get_by_text("对方撤回了一条消息")).to_be_visible()
     net.restore()
 
@@ -173,18 +183,10 @@ def test_a_correction_refused_after_a_reload_is_told(
     expect(clerk.see("composer")).to_have_value("您好，请带免疫证明和照片。")
 
 
-def test_a_recall_that_is_refused_is_told(
-    talk: Talk, desk: OpenDesk, system: System, network: Callable[[], Network]
-) -> None:
-    net, username = network(), system.clerk_of(MATTER)
-    clerk = desk(username, proxy=net.address)
-    clerk.consult(talk.conv)
-    expect(clerk.bubble()).to_have_count(2)
-    clerk.faulty = True
-    net.drop()
-    for one in (clerk, talk.clerk):
-        one.bubble().last.hover()
-        one.bubble().last.get_by_test_id("recall").click()
+def test_a_recall_that_is_refused_is_told(talk: Talk, cut_off: tuple[Desk, Network]) -> None:
+    clerk, net = cut_off
+    take_back(clerk)
+    take_back(talk.clerk)
     expect(talk.citizen.page.get_by_text("对方撤回了一条消息")).to_be_visible()
     net.restore()
     expect(clerk.page.get_by_text(re.compile("^给.+的一条消息：这条消息已经撤回。$"))).to_be_visible()
